@@ -1,0 +1,1 @@
+"""Photographs to embeddings, given a bundle. Pillow, numpy, ONNX Runtime; never torch."""

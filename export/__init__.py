@@ -1,0 +1,1 @@
+"""A checkpoint to a bundle, with the proof that both agree."""

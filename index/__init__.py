@@ -1,0 +1,1 @@
+"""Embeddings to a catalogue, and a catalogue to neighbours."""

@@ -1,0 +1,7 @@
+"""`python -m lodisc` is the `lodisc` command."""
+
+import sys
+
+from lodisc.cli import main
+
+sys.exit(main())

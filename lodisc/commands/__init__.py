@@ -1,0 +1,1 @@
+"""One module a subcommand of `lodisc`; only the one asked for is imported."""

@@ -1,0 +1,1 @@
+"""A catalogue over HTTP: /embed, /search, the items, and a page for people."""

@@ -1,0 +1,1 @@
+"""Unlabelled photographs to a checkpoint, and the evaluation of a checkpoint."""
