@@ -1,0 +1,42 @@
+# Everything runs in .venv, made here. `make setup` installs what serving needs; `make test` adds torch for the CPU.
+PYTHON ?= python3.11
+PORT ?= 3000
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test check bench gpu-check clean
+
+setup: $(VENV)/.serving
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serving: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.serving
+	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+demo: setup ## draw the demo insects, index them, serve them on 127.0.0.1:$(PORT)
+	$(BIN)/lodisc demo --port $(PORT)
+
+check: $(VENV)/.dev ## style, types, and who may import whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## what CI runs
+	$(BIN)/pytest
+
+bench: $(VENV)/.dev ## every number the README quotes
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+gpu-check: ## on a machine with a CUDA device, in an environment that has torch: the tests marked gpu
+	python -m pytest -m gpu tests
+
+clean:
+	rm -rf $(VENV) build *.egg-info

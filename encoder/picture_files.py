@@ -1,0 +1,44 @@
+"""Which files of a folder are pictures, in an order that never changes, and what their sub-folders call them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from encoder.errors import SourceError
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif"})
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Every picture file below `folder`, sorted by relative path; hidden files and folders are passed over.
+
+    Folders that are links are not followed, so a loop of links cannot trap the walk.
+
+    Raises:
+        SourceError: the folder is missing, is no folder, or holds no picture.
+    """
+    if not folder.exists():
+        raise SourceError(f"folder {folder} does not exist; give a folder of pictures")
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is a file, expected a folder of pictures")
+    pictures = sorted(_walk(folder), key=lambda path: path.relative_to(folder).parts)
+    if not pictures:
+        wanted = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise SourceError(f"folder {folder} holds no pictures; looked for files ending in {wanted}")
+    return pictures
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if not path.is_symlink():
+                yield from _walk(path)
+        elif path.suffix.lower() in PICTURE_SUFFIXES:
+            yield path
+
+
+def folder_label(folder: Path, picture: Path) -> str | None:
+    """The label that a picture's sub-folder gives it, `genus/species` where they are nested; None at the top."""
+    parent = picture.relative_to(folder).parent.as_posix()
+    return None if parent == "." else parent

@@ -1,0 +1,47 @@
+"""InfoNCE against loops written from the paper."""
+
+import math
+
+import pytest
+import torch
+
+from training.losses import info_nce
+
+
+def info_nce_by_loops(queries, keys, temperature):
+    """MoCo v3, Alg. 1, `ctr`, one scalar at a time."""
+
+    def unit(vector):
+        norm = math.sqrt(sum(value * value for value in vector))
+        return [value / norm for value in vector]
+
+    queries, keys = [unit(q) for q in queries], [unit(k) for k in keys]
+    total = 0.0
+    for i, query in enumerate(queries):
+        logits = [sum(a * b for a, b in zip(query, key, strict=True)) / temperature for key in keys]
+        total += -logits[i] + math.log(sum(math.exp(logit) for logit in logits))
+    return 2 * temperature * total / len(queries)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.2, 1.0])
+def test_equals_the_paper_by_loops(temperature):
+    generator = torch.Generator().manual_seed(1)
+    queries, keys = torch.randn(7, 5, generator=generator), torch.randn(7, 5, generator=generator)
+    expected = info_nce_by_loops(queries.tolist(), keys.tolist(), temperature)
+    assert float(info_nce(queries, keys, temperature)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_single_pair_has_nothing_to_tell_apart():
+    assert float(info_nce(torch.randn(1, 4), torch.randn(1, 4), 0.2)) == 0.0
+
+
+def test_perfect_orthogonal_pairs_by_hand():
+    """Two orthogonal unit pairs at T = 0.5: loss = 2T * log(1 + exp(-1/T))."""
+    expected = 2 * 0.5 * math.log(1 + math.exp(-2))
+    assert float(info_nce(torch.eye(2) * 3, torch.eye(2) * 7, 0.5)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_half_precision_inputs_are_compared_in_float32():
+    queries, keys = torch.randn(6, 8).bfloat16(), torch.randn(6, 8).bfloat16()
+    assert info_nce(queries, keys, 0.2).dtype == torch.float32
+    assert torch.equal(info_nce(queries, keys, 0.2), info_nce(queries.float(), keys.float(), 0.2))

@@ -1,0 +1,106 @@
+"""One LoDisc step against the paper written plainly: who sees what, who gets a gradient, what moves when."""
+
+import copy
+
+import pytest
+import torch
+
+from training.losses import info_nce
+from training.model import LOCAL_BRANCHES, LoDisc, build_mlp
+from training.pivotal import fuse_attention, pivotal_mask, zero_masked
+from training.vit import VisionTransformer
+
+
+def make_model(local="zero"):
+    torch.manual_seed(0)
+    backbone = VisionTransformer(image_size=24, patch_size=4, width=16, depth=2, num_heads=2)
+    return LoDisc(backbone, local=local, keep_ratio=0.3, temperature=0.2, hidden_dim=32, projection_dim=8)
+
+
+@pytest.fixture
+def views():
+    generator = torch.Generator().manual_seed(5)
+    return torch.randn(6, 3, 24, 24, generator=generator), torch.randn(6, 3, 24, 24, generator=generator)
+
+
+def plain_step(model, view1, view2, momentum):
+    """The paper's algorithm, one view at a time, on a copy."""
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        for mom, base in zip(model.momentum.parameters(), model.base.parameters(), strict=True):
+            mom.copy_(momentum * mom + (1 - momentum) * base)
+
+    def query(view):
+        return model.predictor(model.base.projector(model.base.backbone(view).cls_BD))
+
+    @torch.no_grad()
+    def keys(view):
+        features = model.momentum.backbone(view, with_attention=True)
+        scores = fuse_attention(features.cls_attention_LBP)
+        masked = zero_masked(view, pivotal_mask(scores, 0.3))
+        return (
+            model.momentum.projector(features.cls_BD),
+            model.momentum.projector(model.momentum.backbone(masked).cls_BD),
+        )
+
+    q1, q2, (k1, km1), (k2, km2) = query(view1), query(view2), keys(view1), keys(view2)
+    global_loss = info_nce(q1, k2, 0.2) + info_nce(q2, k1, 0.2)
+    return global_loss, info_nce(q1, km2, 0.2) + info_nce(q2, km1, 0.2)
+
+
+def test_losses_are_the_papers(views):
+    model = make_model()
+    expected_global, expected_local = plain_step(model, *views, momentum=0.9)
+    losses = model(*views, 0.9, torch.Generator())
+    torch.testing.assert_close(losses.global_branch, expected_global, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(losses.local_branch, expected_local, rtol=1e-4, atol=1e-5)
+    assert torch.equal(losses.total, losses.global_branch + losses.local_branch)
+
+
+def test_gradient_reaches_the_base_encoder_and_nothing_of_the_momentum_encoder(views):
+    model = make_model()
+    model(*views, 0.9, torch.Generator()).total.backward()
+    assert all(p.grad is None for p in model.momentum.parameters())
+    assert all(p.grad is not None for p in model.predictor.parameters())
+    without = {name for name, p in model.base.named_parameters() if p.grad is None}
+    assert without == set()
+
+
+def test_momentum_encoder_moves_once_and_before_the_keys(views):
+    model = make_model()
+    with torch.no_grad():
+        for parameter in model.base.parameters():
+            parameter.add_(0.01)
+    before = [p.clone() for p in model.momentum.parameters()]
+    base = [p.clone() for p in model.base.parameters()]
+    model(*views, 0.75, torch.Generator())
+    for old, target, new in zip(before, base, model.momentum.parameters(), strict=True):
+        torch.testing.assert_close(new, 0.75 * old + 0.25 * target)
+
+
+@pytest.mark.parametrize("local", LOCAL_BRANCHES)
+def test_every_local_branch_trains(local, views):
+    losses = make_model(local)(*views, 0.9, torch.Generator().manual_seed(0))
+    losses.total.backward()
+    assert torch.isfinite(losses.total)
+    assert (float(losses.local_branch.detach()) == 0.0) == (local == "none")
+
+
+def test_global_branch_is_the_same_whatever_the_local_branch(views):
+    results = {local: make_model(local)(*views, 0.9, torch.Generator()).global_branch for local in LOCAL_BRANCHES}
+    assert all(torch.equal(loss, results["none"]) for loss in results.values())
+
+
+def test_random_mask_depends_on_the_generator_alone(views):
+    def run(seed):
+        return make_model("random")(*views, 0.9, torch.Generator().manual_seed(seed)).local_branch
+
+    assert torch.equal(run(1), run(1))
+    assert not torch.equal(run(1), run(2))
+
+
+def test_heads_are_moco_v3s():
+    kinds = [type(layer).__name__ for layer in build_mlp(3, 8, 32, 4)]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
+    last = build_mlp(2, 8, 32, 4)[-1]
+    assert not last.affine

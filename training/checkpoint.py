@@ -1,0 +1,171 @@
+"""A checkpoint: one safetensors file that holds a run whole: weights, optimiser, step, recipe.
+
+One file, written aside and renamed, so that weights and optimiser can never disagree and an interrupted write leaves
+the previous checkpoint. No pickle.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim import AdamW
+
+from encoder.errors import ConfigError, TrainingError
+from training.model import LoDisc
+from training.recipe import Recipe, recipe_from_values, recipe_values
+from training.vit import build_vit
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a checkpoint says of its run beside the weights.
+
+    Attributes:
+        recipe: the resolved recipe.
+        step: steps done, each one optimiser update.
+        data: the folder of the training pictures, as an absolute path.
+        num_pictures: how many of them could be decoded.
+        seconds: time spent training up to here, over all sessions.
+    """
+
+    recipe: Recipe
+    step: int
+    data: str
+    num_pictures: int
+    seconds: float
+
+
+def build_model(recipe: Recipe) -> LoDisc:
+    """The model of a recipe with its initial weights, which are a function of the recipe's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        backbone = build_vit(recipe.encoder, image_size=recipe.image_size, patch_size=recipe.patch_size)
+        return LoDisc(
+            backbone,
+            local=recipe.local,
+            keep_ratio=recipe.keep_ratio,
+            temperature=recipe.temperature,
+            hidden_dim=recipe.hidden_dim,
+            projection_dim=recipe.projection_dim,
+        )
+
+
+def save_checkpoint(run: Path, model: LoDisc, optimizer: AdamW, state: RunState) -> Path:
+    """Write the checkpoint of `run` by rename and return its path.
+
+    Raises:
+        TrainingError: it could not be written (disk full, no permission); the previous checkpoint is untouched.
+    """
+    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
+    for name, parameter in trained_parameters(model):
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value.contiguous()
+    metadata = {
+        "format": "lodisc-checkpoint",
+        "format_version": str(FORMAT_VERSION),
+        "recipe": json.dumps(recipe_values(state.recipe)),
+        "step": str(state.step),
+        "data": state.data,
+        "num_pictures": str(state.num_pictures),
+        "seconds": f"{state.seconds:.1f}",
+    }
+    path = run / CHECKPOINT_NAME
+    partial = path.with_suffix(".partial")
+    try:
+        save_file(tensors, partial, metadata)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"checkpoint {path} could not be written: {error}; free some space and run the same command to resume"
+        ) from error
+    return path
+
+
+def trained_parameters(model: LoDisc) -> list[tuple[str, torch.nn.Parameter]]:
+    """The parameters the optimiser moves, by name, in a fixed order."""
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def checkpoint_path(run: Path) -> Path:
+    """The checkpoint of a run, given its folder or the file itself.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = run / CHECKPOINT_NAME if run.is_dir() else run
+    if not path.is_file():
+        raise ConfigError(f"{run} holds no {CHECKPOINT_NAME}; give the --out folder of a `lodisc train` run")
+    return path
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    """The safetensors file, whose faults are told as ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ConfigError(
+            f"{path} is not a readable checkpoint ({error}); it may be cut short: copy it again"
+        ) from error
+
+
+def read_state(run: Path) -> RunState:
+    """Read what a checkpoint says of its run, without its tensors.
+
+    Raises:
+        ConfigError: no checkpoint, not one of ours, or from a newer version.
+    """
+    path = checkpoint_path(run)
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    if metadata.get("format") != "lodisc-checkpoint":
+        raise ConfigError(f"{path} is a safetensors file, but not a checkpoint of `lodisc train`")
+    if int(metadata["format_version"]) > FORMAT_VERSION:
+        raise ConfigError(
+            f"{path} has checkpoint format {metadata['format_version']}, this program reads up to "
+            f"{FORMAT_VERSION}; update lodisc"
+        )
+    return RunState(
+        recipe=recipe_from_values(json.loads(metadata["recipe"]), str(path)),
+        step=int(metadata["step"]),
+        data=metadata["data"],
+        num_pictures=int(metadata["num_pictures"]),
+        seconds=float(metadata["seconds"]),
+    )
+
+
+def load_model(run: Path) -> tuple[LoDisc, RunState]:
+    """Build the model of a checkpoint's recipe and load its weights, on the CPU."""
+    state = read_state(run)
+    model = build_model(state.recipe)
+    model.load_state_dict(_tensors(run, "model."))
+    return model, state
+
+
+def load_optimizer(run: Path, model: LoDisc, optimizer: AdamW) -> None:
+    """Load the optimiser's state of a checkpoint for the model it was saved with."""
+    tensors = _tensors(run, "optimizer.")
+    for name, parameter in trained_parameters(model):
+        optimizer.state[parameter] = {
+            key: tensors[f"{key}.{name}"].to(parameter.device if key != "step" else "cpu")
+            for key in ("step", "exp_avg", "exp_avg_sq")
+        }
+
+
+def _tensors(run: Path, prefix: str) -> dict[str, Tensor]:
+    with _opened(checkpoint_path(run)) as file:
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}

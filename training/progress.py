@@ -1,0 +1,53 @@
+"""What a person sees while a run trains: epoch, both losses, pictures a second, time left."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+PLAIN_LINE_EVERY_S = 30.0
+
+
+class TrainingProgress:
+    """A progress bar on a terminal, a line every half minute elsewhere, nothing when quiet."""
+
+    def __init__(
+        self, num_steps: int, steps_per_epoch: int, batch_size: int, first_step: int, quiet: bool
+    ) -> None:
+        self.num_steps, self.steps_per_epoch, self.batch_size = num_steps, steps_per_epoch, batch_size
+        self.first_step, self.quiet = first_step, quiet
+        self.started = self.last_line = time.monotonic()
+        self.bar: Progress | None = None
+        if not quiet and sys.stderr.isatty():
+            self.bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+                TextColumn("left"), TimeRemainingColumn(),
+            )  # fmt: skip
+            self.task = self.bar.add_task("training", total=num_steps, completed=first_step)
+
+    def __enter__(self) -> "TrainingProgress":
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def advance(self, step: int, global_loss: float, local_loss: float) -> None:
+        """Show that `step` steps are done, with the losses of the last."""
+        now = time.monotonic()
+        rate = (step - self.first_step) * self.batch_size / max(now - self.started, 1e-9)
+        epoch = (step - 1) // self.steps_per_epoch + 1
+        epochs = self.num_steps // self.steps_per_epoch
+        text = f"epoch {epoch}/{epochs}  Lg {global_loss:.3f}  Ll {local_loss:.3f}  {rate:.0f} pictures/s"
+        if self.bar is not None:
+            self.bar.update(self.task, completed=step, description=text)
+        elif not self.quiet and (now - self.last_line > PLAIN_LINE_EVERY_S or step == self.num_steps):
+            self.last_line = now
+            left_s = (self.num_steps - step) / max(step - self.first_step, 1) * (now - self.started)
+            sys.stderr.write(f"{text}  {left_s / 60:.0f} min left\n")
+            sys.stderr.flush()

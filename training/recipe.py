@@ -1,0 +1,155 @@
+"""A training recipe: every number that decides what a run does, in one frozen dataclass.
+
+Read from TOML, overridden by flags made from the same fields, saved beside every checkpoint. Where to read pictures
+and where to write is not part of it: the same recipe on other pictures is the same recipe.
+"""
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from encoder.errors import ConfigError
+from training.model import LOCAL_BRANCHES
+from training.vit import ENCODERS
+
+RECIPES_DIR = Path(__file__).parent / "recipes"
+
+
+def _field(default: Any, text: str) -> Any:
+    """A dataclass field with the line that `lodisc train --help` shows for it."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of a training run; the defaults are the `paper` preset (lodisc-method, arXiv:2403.04066)."""
+
+    encoder: str = _field("base", f"size of the ViT: {', '.join(ENCODERS)}")
+    image_size: int = _field(224, "side of a view in pixels")
+    patch_size: int = _field(16, "side of a patch in pixels")
+
+    local: str = _field("zero", f"local branch: {', '.join(LOCAL_BRANCHES)}")
+    keep_ratio: float = _field(0.30, "share of the patches kept as pivotal, in (0, 1)")
+    temperature: float = _field(0.2, "softmax temperature T of the contrastive loss")
+    momentum: float = _field(0.99, "m of the momentum encoder at the start; rises to 1 by cosine")
+    hidden_dim: int = _field(4096, "hidden units of projector and predictor")
+    projection_dim: int = _field(256, "dimension of the contrastive space")
+
+    epochs: int = _field(100, "passes over the pictures")
+    batch_size: int = _field(256, "pictures a step")
+    lr: float = _field(1.5e-4, "learning rate for a batch of 256; scaled by batch_size / 256")
+    weight_decay: float = _field(0.1, "of AdamW")
+    warmup: float = _field(0.1, "share of the steps in which the learning rate rises from 0")
+    seed: int = _field(0, "of the initial weights, the order of the pictures and the augmentation")
+    precision: str = _field("fp32", "fp32, or bf16 for automatic mixed precision")
+
+    crop_min: float = _field(0.08, "smallest area of a random crop, as a share of the picture")
+    crop_max: float = _field(1.0, "largest area of a random crop")
+    rotation_deg: float = _field(0.0, "views are turned by up to this many degrees either way")
+    jitter: tuple[float, float, float, float] = _field(
+        (0.4, 0.4, 0.2, 0.1), "brightness, contrast, saturation, hue of the colour jitter"
+    )
+    jitter_prob: float = _field(0.8, "share of the views with colour jitter")
+    greyscale_prob: float = _field(0.2, "share of the views turned grey")
+    flip_prob: float = _field(0.5, "share of the views mirrored left to right")
+    blur_prob: tuple[float, float] = _field((1.0, 0.1), "share of blurred views: view 1, view 2")
+    solarise_prob: tuple[float, float] = _field((0.0, 0.2), "share of solarised views: view 1, view 2")
+
+    feature: str = _field("cls", "which feature becomes the embedding at export: cls, mean, or cls+mean")
+
+    def __post_init__(self) -> None:
+        """Check each range; ConfigError names the field, what it is and what it must be."""
+        _require(self.encoder in ENCODERS, "encoder", self.encoder, f"one of {', '.join(ENCODERS)}")
+        _require(self.local in LOCAL_BRANCHES, "local", self.local, f"one of {', '.join(LOCAL_BRANCHES)}")
+        _require(self.feature in FEATURES, "feature", self.feature, f"one of {', '.join(FEATURES)}")
+        _require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")
+        for name in ("image_size", "patch_size", "hidden_dim", "projection_dim", "epochs"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(
+            self.image_size % self.patch_size == 0,
+            "image_size",
+            self.image_size,
+            f"a multiple of patch_size {self.patch_size}",
+        )
+        _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2: a batch has to hold a negative")
+        _require(0 < self.keep_ratio < 1, "keep_ratio", self.keep_ratio, "in (0, 1)")
+        for name in ("temperature", "lr"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+        _require(0 < self.crop_min <= self.crop_max <= 1, "crop_min", self.crop_min, "in (0, crop_max], crop_max <= 1")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
+        _require(0 <= self.rotation_deg <= 180, "rotation_deg", self.rotation_deg, "in [0, 180]")
+        _require(self.jitter[3] <= 0.5 and min(self.jitter) >= 0, "jitter", self.jitter, "at least 0, hue <= 0.5")
+        for name in ("momentum", "warmup", "jitter_prob", "greyscale_prob", "flip_prob"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
+        for name in ("blur_prob", "solarise_prob"):
+            _require(all(0 <= share <= 1 for share in getattr(self, name)), name, getattr(self, name), "in [0, 1]")
+
+
+FEATURES = ("cls", "mean", "cls+mean")
+
+
+def _require(ok: bool, name: str, found: object, expected: str) -> None:
+    if not ok:
+        raise ConfigError(f"recipe field {name} is {found!r}, expected {expected}")
+
+
+def load_recipe(path_or_name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe file, or a recipe of the project by its name, and apply overrides.
+
+    Raises:
+        ConfigError: the file is missing or no TOML, a key is not a recipe field, or a value has the wrong type or
+            range.
+    """
+    path = Path(path_or_name)
+    if not path.suffix and not path.exists():
+        path = RECIPES_DIR / f"{path_or_name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in RECIPES_DIR.glob("*.toml")))
+        raise ConfigError(f"recipe {path_or_name} not found; give a .toml file or one of: {known}")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {path} is not valid TOML: {error}") from error
+    return recipe_from_values({**values, **(overrides or {})}, str(path))
+
+
+def recipe_from_values(values: Mapping[str, Any], origin: str) -> Recipe:
+    """Build a recipe from plain values, refusing unknown keys and wrong types; `origin` is named in the error."""
+    types = typing.get_type_hints(Recipe)
+    unknown = sorted(set(values) - set(types))
+    if unknown:
+        raise ConfigError(
+            f"{origin}: unknown recipe field {', '.join(unknown)}; the fields are {', '.join(types)}"
+        )
+    return Recipe(**{name: _convert(name, value, types[name], origin) for name, value in values.items()})
+
+
+def _convert(name: str, value: Any, wanted: Any, origin: str) -> Any:
+    """Turn a TOML or JSON value into the type of the field: ints pass as floats, lists as tuples."""
+    parts = typing.get_args(wanted)
+    if parts:
+        if not isinstance(value, list | tuple) or len(value) != len(parts):
+            raise ConfigError(f"{origin}: {name} is {value!r}, expected {len(parts)} numbers")
+        return tuple(_convert(name, item, part, origin) for item, part in zip(value, parts, strict=True))
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise ConfigError(f"{origin}: {name} is {value!r}, expected {wanted.__name__}")
+    return value
+
+
+def recipe_values(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values that TOML and JSON can hold."""
+    values = dataclasses.asdict(recipe)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the resolved recipe as TOML."""
+    path.write_text(tomli_w.dumps(recipe_values(recipe)), encoding="utf-8")

@@ -1,0 +1,214 @@
+"""A Vision Transformer whose forward can also return what the CLS token attends to in each layer.
+
+Pre-norm ViT (arXiv:2010.11929) with 2-D sin-cos position embeddings as in MoCo v3 (arXiv:2104.02057). Parameter
+names follow timm's, so that published weights fit by name. Any image and patch size that divide.
+
+Not covered: register tokens, rotary positions, layer scale, dropout. The attention is always computed by
+`scaled_dot_product_attention`; the CLS rows are computed beside it from one query, because the fused kernel does not
+return its weights and the full T x T matrix is never needed.
+"""
+
+# B batch, H heads, L layers, P patches, T tokens (P + CLS), D width, E width of one head.
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# name: (width, depth, heads). "tiny", "small" and "base" are the usual ones; "nano" is for a CPU and few pictures.
+ENCODERS: dict[str, tuple[int, int, int]] = {
+    "nano": (192, 6, 3),
+    "tiny": (192, 12, 3),
+    "small": (384, 12, 6),
+    "base": (768, 12, 12),
+}
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a ViT makes of a batch of pictures.
+
+    Attributes:
+        cls_BD: CLS token after the last norm, shape (B, D).
+        patches_BPD: patch tokens after the last norm, shape (B, P, D).
+        cls_attention_LBP: head-averaged attention of CLS to each patch in each layer, float32, each row over CLS
+            and patches sums to 1 before CLS itself is dropped. Shape (L, B, P); None unless asked for.
+    """
+
+    cls_BD: Tensor
+    patches_BPD: Tensor
+    cls_attention_LBP: Tensor | None
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention that can also give the head-averaged attention row of the CLS token."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.scale = (width // num_heads) ** -0.5
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x_BTD: Tensor, with_cls_row: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the mixed tokens (B, T, D) and, if asked, the CLS row over the patches (B, P) in float32."""
+        B, T, D = x_BTD.shape
+        qkv = self.qkv(x_BTD).reshape(B, T, 3, self.num_heads, D // self.num_heads).permute(2, 0, 3, 1, 4)
+        q_BHTE, k_BHTE, v_BHTE = qkv.unbind(0)
+        mixed = functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE, scale=self.scale)
+        out_BTD = self.proj(mixed.transpose(1, 2).reshape(B, T, D))
+        if not with_cls_row:
+            return out_BTD, None
+        # One query against all keys: the CLS row of the attention matrix, without the matrix.
+        logits_BH1T = (q_BHTE[:, :, :1] * self.scale) @ k_BHTE.transpose(-2, -1)
+        row_BHT = logits_BH1T.squeeze(2).float().softmax(dim=-1)
+        return out_BTD, row_BHT.mean(dim=1)[:, 1:]
+
+
+class Mlp(nn.Module):
+    """The two-layer perceptron of a block."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Map tokens (B, T, D) to tokens (B, T, D)."""
+        return self.fc2(functional.gelu(self.fc1(x_BTD)))
+
+
+class Block(nn.Module):
+    """One pre-norm transformer layer."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, num_heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = Mlp(width)
+
+    def forward(self, x_BTD: Tensor, with_cls_row: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the tokens after the layer and, if asked, the CLS row of its attention."""
+        mixed_BTD, row_BP = self.attn(self.norm1(x_BTD), with_cls_row)
+        x_BTD = x_BTD + mixed_BTD
+        return x_BTD + self.mlp(self.norm2(x_BTD)), row_BP
+
+
+class PatchEmbed(nn.Module):
+    """Cut the picture into patches and project each to the width of the encoder."""
+
+    def __init__(self, patch_size: int, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, kernel_size=patch_size, stride=patch_size)
+
+    def forward(self, pixels_B3SS: Tensor) -> Tensor:
+        """Map pictures (B, 3, S, S) to patch embeddings (B, P, D), row by row."""
+        embeddings: Tensor = self.proj(pixels_B3SS)
+        return embeddings.flatten(2).transpose(1, 2)
+
+
+def sincos_positions(grid_size: int, width: int) -> Tensor:
+    """2-D sin-cos position embeddings, CLS at the origin with zeros (MoCo v3, arXiv:2104.02057).
+
+    Args:
+        grid_size: patches on one side.
+        width: of the encoder, a multiple of 4.
+
+    Returns:
+        Positions, float32, shape (1, 1 + grid_size**2, width).
+    """
+    frequency = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
+    position = torch.arange(grid_size, dtype=torch.float64)
+    angle_GF = position[:, None] * frequency[None, :]
+    per_axis = torch.cat([angle_GF.sin(), angle_GF.cos()], dim=1)
+    columns = per_axis.repeat(grid_size, 1)
+    rows = per_axis.repeat_interleave(grid_size, dim=0)
+    patches = torch.cat([columns, rows], dim=1)
+    return torch.cat([torch.zeros(1, width, dtype=torch.float64), patches]).float()[None]
+
+
+class VisionTransformer(nn.Module):
+    """The base encoder.
+
+    Args:
+        image_size: side of the square input in pixels, a multiple of `patch_size`.
+        patch_size: side of a patch in pixels.
+        width: of a token, a multiple of 4 and of `num_heads`.
+        depth: number of layers.
+        num_heads: attention heads a layer.
+    """
+
+    def __init__(self, *, image_size: int, patch_size: int, width: int, depth: int, num_heads: int) -> None:
+        super().__init__()
+        if image_size % patch_size or width % num_heads or width % 4:
+            raise ValueError(
+                f"image_size {image_size} must be a multiple of patch_size {patch_size}, "
+                f"and width {width} of 4 and of num_heads {num_heads}"
+            )
+        self.image_size, self.patch_size, self.width = image_size, patch_size, width
+        self.grid_size = image_size // patch_size
+        self.patch_embed = PatchEmbed(patch_size, width)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(sincos_positions(self.grid_size, width))
+        self.blocks = nn.ModuleList(Block(width, num_heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.apply(_init_weights)
+        nn.init.normal_(self.cls_token, std=0.02)
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of one picture."""
+        return self.grid_size**2
+
+    def forward(
+        self, pixels_B3SS: Tensor, *, with_attention: bool = False, kept_BK: Tensor | None = None
+    ) -> Features:
+        """Encode normalised pictures.
+
+        Args:
+            pixels_B3SS: normalised pictures, float, shape (B, 3, S, S).
+            with_attention: also return each layer's CLS row.
+            kept_BK: indices of the patches to encode, int64, shape (B, K); all of them if None.
+
+        Returns:
+            The features; `patches_BPD` holds only the kept patches, in the order of `kept_BK`.
+        """
+        patches_BPD = self.patch_embed(pixels_B3SS) + self.pos_embed[:, 1:]
+        if kept_BK is not None:
+            patches_BPD = patches_BPD.gather(1, kept_BK[:, :, None].expand(-1, -1, self.width))
+        cls_B1D = (self.cls_token + self.pos_embed[:, :1]).expand(patches_BPD.shape[0], -1, -1)
+        x_BTD = torch.cat([cls_B1D, patches_BPD], dim=1)
+        rows = []
+        for block in self.blocks:
+            x_BTD, row_BP = block(x_BTD, with_attention)
+            rows.append(row_BP)
+        x_BTD = self.norm(x_BTD)
+        return Features(x_BTD[:, 0], x_BTD[:, 1:], torch.stack(rows) if with_attention else None)
+
+
+def _init_weights(module: nn.Module) -> None:
+    """Xavier-uniform projections with zero biases, q, k and v each as a matrix of their own (as MoCo v3 does)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d):
+        fan_in = module.weight[0].numel()
+        bound = (6 / (fan_in + module.out_channels)) ** 0.5
+        nn.init.uniform_(module.weight, -bound, bound)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, Attention):
+        width = module.qkv.in_features
+        bound = (6 / (2 * width)) ** 0.5
+        nn.init.uniform_(module.qkv.weight, -bound, bound)
+
+
+def build_vit(encoder: str, *, image_size: int, patch_size: int) -> VisionTransformer:
+    """Build one of the named `ENCODERS`."""
+    width, depth, num_heads = ENCODERS[encoder]
+    return VisionTransformer(
+        image_size=image_size, patch_size=patch_size, width=width, depth=depth, num_heads=num_heads
+    )
