@@ -1,0 +1,110 @@
+"""A bundle: the folder with an encoder's ONNX files and its manifest. Appears by rename, is checked when opened."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from encoder.errors import BundleCorruptError, BundleError, BundleNotFoundError
+from encoder.manifest import Manifest, bundle_id, load_manifest, save_manifest
+
+
+class Bundle:
+    """An encoder on disk.
+
+    Attributes:
+        path: the folder.
+        manifest: what it says of itself.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path, self.manifest = path, manifest
+
+    @classmethod
+    def open(cls, path: Path | str, *, verify: bool = True) -> "Bundle":
+        """Read a bundle's manifest and, unless told otherwise, hash its files.
+
+        Raises:
+            BundleNotFoundError: there is no bundle at `path`.
+            ManifestError: its manifest is not as expected.
+            BundleCorruptError: a file is missing or is not the one the manifest describes.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise BundleNotFoundError(f"bundle {path} does not exist; `lodisc export RUN --out {path}` writes one")
+        bundle = cls(path, load_manifest(path))
+        if verify:
+            bundle.verify()
+        return bundle
+
+    def variant_path(self, name: str = "fp32") -> Path:
+        """The ONNX file of a variant.
+
+        Raises:
+            BundleNotFoundError: the bundle has no such variant.
+        """
+        if name not in self.manifest.variants:
+            raise BundleNotFoundError(
+                f"bundle {self.path} has no variant {name!r}; it has {', '.join(sorted(self.manifest.variants))}"
+            )
+        return self.path / self.manifest.variants[name].file
+
+    def verify(self) -> None:
+        """Hash every file and the id.
+
+        Raises:
+            BundleCorruptError: something is not as the manifest says; the message names it.
+        """
+        for name, variant in self.manifest.variants.items():
+            path = self.variant_path(name)
+            try:
+                found = _sha256(path)
+            except OSError as error:
+                raise BundleCorruptError(f"{path} cannot be read ({error}); export the bundle again") from error
+            if found != variant.sha256:
+                raise BundleCorruptError(
+                    f"{path} has sha256 {found[:16]}..., its manifest says {variant.sha256[:16]}...; "
+                    "the file was changed or cut short: copy or export the bundle again"
+                )
+        expected = bundle_id(self.manifest.variants["fp32"].sha256, self.manifest.preprocessing)
+        if expected != self.manifest.id:
+            raise BundleCorruptError(
+                f"{self.path}: the manifest's id is {self.manifest.id}, its weights and preprocessing give {expected}; "
+                "it was edited by hand: export the bundle again"
+            )
+
+
+def write_bundle(
+    path: Path, manifest: Manifest, files: Mapping[str, bytes | Path], *, overwrite: bool = False
+) -> Bundle:
+    """Write a bundle aside and rename it into place, so that it is there whole or not at all.
+
+    Raises:
+        BundleError: something is already there and `overwrite` was not said, or it cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise BundleError(f"{path} already exists; choose another --out, or say --overwrite")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            fresh = Path(folder) / "new"
+            fresh.mkdir()
+            for name, content in files.items():
+                if isinstance(content, Path):
+                    shutil.copyfile(content, fresh / name)
+                else:
+                    (fresh / name).write_bytes(content)
+            save_manifest(manifest, fresh)
+            if path.exists():
+                os.replace(path, Path(folder) / "old")
+            os.replace(fresh, path)
+    except OSError as error:
+        raise BundleError(f"bundle {path} cannot be written: {error}") from error
+    return Bundle(path, manifest)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

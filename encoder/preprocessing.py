@@ -1,0 +1,170 @@
+"""From the bytes of a picture to the encoder's input. The only place where that happens.
+
+Training's evaluation, export's parity check, bulk indexing and the service all call these two functions, so a picture
+cannot be decoded or resized in one way there and in another here. Whatever the bytes are, the outcome is a picture or
+one of our PictureErrors.
+
+The mean and standard deviation are not applied here: they are part of the ONNX graph, so a preprocessed picture is a
+quarter of the bytes of a float tensor in every queue it waits in.
+"""
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError, features
+
+from encoder.errors import (
+    PictureError,
+    PictureTooLargeError,
+    SourceError,
+    UndecodablePictureError,
+    UnsupportedFormatError,
+)
+from encoder.manifest import Preprocessing
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", *(("AVIF",) if features.check("avif") else ()))
+MAX_PIXELS = 64_000_000
+# A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but never below this multiple of what is wanted, so that the
+# final antialiased resize decides how the picture looks and not the JPEG decoder.
+DRAFT_OVERSAMPLING = 2
+
+_RESAMPLING = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+# What Pillow's decoders raise on damaged files: each of these has been seen.
+_DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, MemoryError,
+    ArithmeticError, AttributeError, RuntimeError, AssertionError,
+)  # fmt: skip
+
+
+def read_picture(path: Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        SourceError: there is no such file.
+        UndecodablePictureError: it is there but cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise SourceError(f"picture {path} does not exist") from error
+    except OSError as error:
+        raise UndecodablePictureError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def decode_picture(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, min_side_wanted: int | None = None
+) -> Image.Image:
+    """Decode bytes to an upright RGB picture.
+
+    EXIF orientation is applied; transparency is laid over white; 16-bit values are scaled, not clipped; of an animation
+    the first frame is taken. Embedded colour profiles are not applied.
+
+    Args:
+        data: the whole file.
+        max_pixels: refuse more than this, before decoding.
+        min_side_wanted: the shortest side that will be needed. A JPEG much larger is decoded at a fraction of its size,
+            several times faster.
+
+    Raises:
+        UnsupportedFormatError: not one of FORMATS.
+        PictureTooLargeError: more than `max_pixels`.
+        UndecodablePictureError: damaged, cut short, or empty.
+    """
+    if not data:
+        raise UndecodablePictureError("the picture is empty (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of odd metadata and of pictures it finds large; our own limit decides.
+            warnings.simplefilter("ignore")
+            return _decode(data, max_pixels, min_side_wanted)
+    except PictureError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PictureTooLargeError(f"the picture has more than {max_pixels:,} pixels") from error
+    except _DECODER_ERRORS as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UndecodablePictureError(f"the picture cannot be decoded: {reason}") from error
+
+
+def _decode(data: bytes, max_pixels: int, min_side_wanted: int | None) -> Image.Image:
+    try:
+        picture: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise UnsupportedFormatError(
+            f"not a picture of a format that is accepted ({', '.join(FORMATS)})"
+        ) from error
+    width, height = picture.size
+    if width < 1 or height < 1:
+        raise UndecodablePictureError(f"the picture is {width} x {height} pixels")
+    if width * height > max_pixels:
+        raise PictureTooLargeError(
+            f"the picture has {width} x {height} = {width * height:,} pixels, at most {max_pixels:,} are accepted"
+        )
+    if min_side_wanted and picture.format == "JPEG":
+        _draft(picture, min_side_wanted)
+    picture.load()
+    return _to_rgb(ImageOps.exif_transpose(picture))
+
+
+def _draft(picture: Image.Image, min_side_wanted: int) -> None:
+    """Ask the JPEG decoder for the smallest of its sizes whose shortest side still has the oversampling."""
+    shortest = DRAFT_OVERSAMPLING * min_side_wanted
+    width, height = picture.size
+    scale = shortest / min(width, height)
+    # A CMYK picture drafted to RGB would skip its inversion, so only the size is drafted, never the mode.
+    assert isinstance(picture, ImageFile.ImageFile)
+    picture.draft(picture.mode, (round(width * scale), round(height * scale)))
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """Any mode of Pillow's as RGB."""
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        return _from_wide(picture).convert("RGB")
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _from_wide(picture: Image.Image) -> Image.Image:
+    """A greyscale picture of 16 or 32 bits or of floats as 8 bits: scaled, never clipped.
+
+    Integers are taken as 16-bit (value / 257) unless they are larger; then, and for floats outside [0, 1], the
+    largest value becomes white.
+    """
+    values = np.asarray(picture, dtype=np.float64)
+    values = np.where(np.isfinite(values), values, 0.0).clip(min=0.0)
+    largest = float(values.max())
+    white = 1.0 if picture.mode == "F" else 65535.0
+    scaled = values * (255.0 / max(white, largest))
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+
+
+def preprocess(picture: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Crop and resize an RGB picture as the manifest says, in one antialiased resampling.
+
+    Args:
+        picture: as `decode_picture` gives it.
+        preprocessing: of the bundle.
+
+    Returns:
+        RGB, uint8, shape (S, S, 3).
+    """
+    side = preprocessing.image_size
+    resized = picture.resize(
+        (side, side),
+        _RESAMPLING[preprocessing.interpolation],
+        box=preprocessing.crop_box(*picture.size),
+        reducing_gap=None,
+    )
+    return np.asarray(resized)
