@@ -73,7 +73,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
             command = load_command(name)
             subparser.description = command.HELP
             command.add_arguments(subparser)
-            subparser.set_defaults(run=command.run)
+            subparser.set_defaults(handler=command.run)
     return parser
 
 
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             parser.print_help()
             return 2
-        return int(args.run(args))
+        return int(args.handler(args))
     except LodiscError as error:
         sys.stderr.write(f"lodisc: error: {error}\n")
         return error.exit_code

@@ -49,7 +49,9 @@ def build_model(recipe: Recipe) -> LoDisc:
     """The model of a recipe with its initial weights, which are a function of the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        backbone = build_vit(recipe.encoder, image_size=recipe.image_size, patch_size=recipe.patch_size)
+        backbone = build_vit(
+            recipe.encoder, image_size=recipe.image_size, patch_size=recipe.patch_size, stem=recipe.stem
+        )
         return LoDisc(
             backbone,
             local=recipe.local,

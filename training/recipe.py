@@ -16,7 +16,7 @@ import tomli_w
 
 from encoder.errors import ConfigError
 from training.model import LOCAL_BRANCHES
-from training.vit import ENCODERS
+from training.vit import ENCODERS, STEMS
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
 
@@ -33,6 +33,8 @@ class Recipe:
     encoder: str = _field("base", f"size of the ViT: {', '.join(ENCODERS)}")
     image_size: int = _field(224, "side of a view in pixels")
     patch_size: int = _field(16, "side of a patch in pixels")
+
+    stem: str = _field("patch", "how a patch becomes a token: patch (one projection) or conv (strided 3 x 3 convolutions)")
 
     local: str = _field("zero", f"local branch: {', '.join(LOCAL_BRANCHES)}")
     keep_ratio: float = _field(0.30, "share of the patches kept as pivotal, in (0, 1)")
@@ -67,6 +69,11 @@ class Recipe:
         """Check each range; ConfigError names the field, what it is and what it must be."""
         _require(self.encoder in ENCODERS, "encoder", self.encoder, f"one of {', '.join(ENCODERS)}")
         _require(self.local in LOCAL_BRANCHES, "local", self.local, f"one of {', '.join(LOCAL_BRANCHES)}")
+        _require(self.stem in STEMS, "stem", self.stem, f"one of {', '.join(STEMS)}")
+        _require(
+            self.stem == "patch" or self.patch_size.bit_count() == 1,
+            "patch_size", self.patch_size, "a power of two with stem conv",
+        )  # fmt: skip
         _require(self.feature in FEATURES, "feature", self.feature, f"one of {', '.join(FEATURES)}")
         _require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")
         for name in ("image_size", "patch_size", "hidden_dim", "projection_dim", "epochs"):

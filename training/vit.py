@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# name: (width, depth, heads). "tiny", "small" and "base" are the usual ones; "nano" is for a CPU and few pictures.
+# name: (width, depth, heads). "tiny", "small" and "base" are the usual ones; "pico" and "nano" are for a CPU and few pictures.
 ENCODERS: dict[str, tuple[int, int, int]] = {
+    "pico": (128, 5, 4),
     "nano": (192, 6, 3),
     "tiny": (192, 12, 3),
     "small": (384, 12, 6),
@@ -109,6 +110,38 @@ class PatchEmbed(nn.Module):
         return embeddings.flatten(2).transpose(1, 2)
 
 
+class ConvStem(nn.Module):
+    """Patches from a pyramid of strided 3 x 3 convolutions (arXiv:2106.14881), which learns faster on few pictures.
+
+    Each halves the side, so the patch size is a power of two. A token still stands for one patch, though it also sees
+    a few pixels around it.
+    """
+
+    def __init__(self, patch_size: int, width: int) -> None:
+        super().__init__()
+        num_halvings = patch_size.bit_length() - 1
+        layers: list[nn.Module] = []
+        channels = 3
+        for number in range(num_halvings):
+            out = max(24, width >> (num_halvings - 1 - number))
+            layers += [
+                nn.Conv2d(channels, out, kernel_size=3, stride=2, padding=1),
+                nn.GroupNorm(1, out),
+                nn.GELU(),
+            ]
+            channels = out
+        self.layers = nn.Sequential(*layers)
+        self.proj = nn.Conv2d(channels, width, kernel_size=1)
+
+    def forward(self, pixels_B3SS: Tensor) -> Tensor:
+        """Map pictures (B, 3, S, S) to patch embeddings (B, P, D), row by row."""
+        embeddings: Tensor = self.proj(self.layers(pixels_B3SS))
+        return embeddings.flatten(2).transpose(1, 2)
+
+
+STEMS: dict[str, type[PatchEmbed] | type[ConvStem]] = {"patch": PatchEmbed, "conv": ConvStem}
+
+
 def sincos_positions(grid_size: int, width: int) -> Tensor:
     """2-D sin-cos position embeddings, CLS at the origin with zeros (MoCo v3, arXiv:2104.02057).
 
@@ -138,9 +171,12 @@ class VisionTransformer(nn.Module):
         width: of a token, a multiple of 4 and of `num_heads`.
         depth: number of layers.
         num_heads: attention heads a layer.
+        stem: "patch", one projection a patch; or "conv", for patch sizes that are powers of two.
     """
 
-    def __init__(self, *, image_size: int, patch_size: int, width: int, depth: int, num_heads: int) -> None:
+    def __init__(
+        self, *, image_size: int, patch_size: int, width: int, depth: int, num_heads: int, stem: str = "patch"
+    ) -> None:
         super().__init__()
         if image_size % patch_size or width % num_heads or width % 4:
             raise ValueError(
@@ -149,7 +185,7 @@ class VisionTransformer(nn.Module):
             )
         self.image_size, self.patch_size, self.width = image_size, patch_size, width
         self.grid_size = image_size // patch_size
-        self.patch_embed = PatchEmbed(patch_size, width)
+        self.patch_embed = STEMS[stem](patch_size, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(sincos_positions(self.grid_size, width))
         self.blocks = nn.ModuleList(Block(width, num_heads) for _ in range(depth))
@@ -206,9 +242,14 @@ def _init_weights(module: nn.Module) -> None:
         nn.init.uniform_(module.qkv.weight, -bound, bound)
 
 
-def build_vit(encoder: str, *, image_size: int, patch_size: int) -> VisionTransformer:
+def build_vit(encoder: str, *, image_size: int, patch_size: int, stem: str = "patch") -> VisionTransformer:
     """Build one of the named `ENCODERS`."""
     width, depth, num_heads = ENCODERS[encoder]
     return VisionTransformer(
-        image_size=image_size, patch_size=patch_size, width=width, depth=depth, num_heads=num_heads
+        image_size=image_size,
+        patch_size=patch_size,
+        width=width,
+        depth=depth,
+        num_heads=num_heads,
+        stem=stem,
     )
