@@ -1,0 +1,224 @@
+"""`lodisc serve`: a catalogue over HTTP, after everything that can be wrong has been looked at.
+
+What a person can mend (no catalogue, another bundle, a port that is taken) is found here, before any server
+starts, and said in one line. Then BentoML's own `bentoml serve` runs as a child: signals are handed on to it,
+and the address is printed once it really answers.
+"""
+
+import argparse
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import service
+from encoder.errors import ConfigError
+from index.catalogue import Catalogue
+from service.bundle_choice import find_bundle
+
+HELP = """\
+Answer over HTTP from a catalogue: a search page at /, the API at /embed and /search, its description at
+/docs.
+
+examples:
+  lodisc serve catalogue/
+  lodisc serve catalogue/ --port 8080 --workers 2
+  curl -F images=@unknown.jpg http://127.0.0.1:3000/search
+"""
+POLL_S = 0.1
+DRAIN_S = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of `lodisc index build`")
+    parser.add_argument("--bundle", type=Path, help="bundle (default: the one the catalogue was built with)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="IP", help="address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=3000, help="port; 0 takes a free one (default: %(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer (default: %(default)s)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="threads of the encoder in each process (default: cores / workers)",
+    )
+    parser.add_argument(
+        "--allow-writes", action="store_true", help="serve PUT and DELETE of items, to whoever asks"
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="listen beyond this machine although there are no keys"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    return serve(
+        args.catalogue,
+        bundle=args.bundle,
+        host=args.host,
+        port=args.port,
+        workers=args.workers,
+        threads=args.threads,
+        allow_writes=args.allow_writes,
+        insecure=args.insecure,
+    )
+
+
+def serve(
+    catalogue: Path,
+    *,
+    bundle: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 3000,
+    workers: int = 1,
+    threads: int = 0,
+    allow_writes: bool = False,
+    insecure: bool = False,
+    on_ready: Callable[[str], None] | None = None,
+) -> int:
+    """Check, start, announce, wait.
+
+    Args:
+        catalogue: its folder.
+        bundle: of the encoder; None takes the one that the catalogue names.
+        host: IP address to listen on, or localhost.
+        port: 0 takes a free one.
+        workers: processes that answer.
+        threads: of the encoder in each process; 0 divides the cores.
+        allow_writes: whether items can be put and deleted.
+        insecure: whether to listen beyond this machine.
+        on_ready: called with the URL once the server answers; prints it by default.
+
+    Returns:
+        0 where the server was asked to stop, 1 where it ended by itself.
+
+    Raises:
+        ConfigError: host, port, workers or threads cannot be.
+        BundleError: the bundle is missing, damaged or another one.
+        CatalogueError: the catalogue is missing, damaged, or was filled by another encoder.
+    """
+    if workers < 1 or threads < 0:
+        raise ConfigError(f"--workers is {workers} and --threads {threads}; expected at least 1 and 0")
+    address = _checked_address(host, insecure)
+    found = find_bundle(catalogue, bundle)
+    with Catalogue.open(catalogue, encoder_id=found.manifest.id) as opened:
+        num_items = opened.stats().items
+    port = _free_port(address, port)
+    shown = f"[{address}]" if address.version == 6 else str(address)
+    url = f"http://{shown}:{port}"
+    print(f"starting: {num_items} pictures of {catalogue}, encoder {found.manifest.name}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="lodisc-serve-") as home:
+        environment = {
+            **os.environ,
+            "LODISC_CATALOGUE": str(catalogue.absolute()),
+            "LODISC_BUNDLE": str(found.path.absolute()),
+            "LODISC_WORKERS": str(workers),
+            "LODISC_THREADS": str(threads),
+            "LODISC_ALLOW_WRITES": str(allow_writes).lower(),
+            "BENTOML_CONFIG_OPTIONS": f"services.image_retrieval.workers={workers}",
+            # Each server gets a home of its own: BentoML keeps metrics there and clears them when it starts.
+            "BENTOML_HOME": home,
+            "BENTOML_DO_NOT_TRACK": "True",
+        }
+        child = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "bentoml", "serve", "service.app:ImageRetrieval"),
+                *("--host", str(address), "--port", str(port)),
+                *("--working-dir", str(Path(service.__file__).parent.parent)),
+                *("--timeout-graceful-shutdown", str(DRAIN_S)),
+            ],
+            env=environment,
+            start_new_session=True,
+        )
+        with _handing_signals_to(child) as stopping:
+            if _wait_until_ready(child, url):
+                (on_ready or _announce)(url)
+            child.wait()
+        if stopping:
+            return 0
+        print(f"lodisc: error: the server ended by itself with exit code {child.returncode}", file=sys.stderr)
+        return 1
+
+
+def _announce(url: str) -> None:
+    print(f"ready: {url} (API: {url}/docs), Ctrl-C stops", flush=True)
+
+
+def _checked_address(host: str, insecure: bool) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address to listen on, if that is allowed."""
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        raise ConfigError(f"--host is {host!r}, expected an IP address such as 127.0.0.1") from error
+    if not address.is_loopback and not insecure:
+        raise ConfigError(
+            f"--host {host} is reachable from other machines and this server has no keys: everybody who "
+            "reaches it can read the catalogue; listen on 127.0.0.1, or say --insecure if you mean it"
+        )
+    return address
+
+
+def _free_port(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> int:
+    """The port, after it was seen to be free."""
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"--port is {port}, expected 0 to 65535")
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((str(address), port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {address} port {port}: {error.strerror}; "
+                "stop what listens there or choose another with --port"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _handing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Hand SIGINT, SIGTERM and SIGHUP on as SIGTERM; the list holds what came."""
+    received: list[int] = []
+
+    def hand_on(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        child.terminate()
+
+    before = {
+        number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield received
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes], url: str) -> bool:
+    """Wait until the server answers a search, or until it ends."""
+    # Never by a proxy that the environment names: this asks the child.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while child.poll() is None:
+        try:
+            with opener.open(f"{url}/readyz", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(POLL_S)
+    return False

@@ -1,0 +1,85 @@
+"""The BentoML service: `bentoml serve service.app:ImageRetrieval`.
+
+BentoML starts the processes, hands them the socket, and takes them down; the answers come from one Starlette
+application that is mounted in it. Importing this module builds that application and reads nothing: the
+environment is read when a process starts to serve.
+
+Settings of BentoML's that are changed here, and why:
+
+- `metrics` off: its counters carry the raw path as a label, which a stranger can grow without end. /metrics
+  is ours.
+- access log off: it writes raw paths. `front_door.py` writes one escaped line a request.
+- `traffic.timeout` far up: at its default of 60 s a slow upload ends in a 504. A slow body gets a 408 of
+  ours.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import bentoml
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from encoder.errors import LodiscError
+from service.front_door import FrontDoor
+from service.metrics import Metrics
+from service.problems import on_bug, on_http_exception, on_lodisc_error
+from service.routes import ROUTES
+from service.runtime import Runtime
+from service.settings import Settings
+
+TIMEOUT_S = 3600
+
+
+@contextlib.asynccontextmanager
+async def lifespan(application: Starlette) -> AsyncIterator[None]:
+    """Open what is served when the process starts, close it when the process ends."""
+    settings = Settings.from_environment()
+    metrics = Metrics(settings.prometheus_dir)
+    runtime = Runtime(settings, metrics)
+    application.state.settings, application.state.metrics, application.state.runtime = (
+        settings,
+        metrics,
+        runtime,
+    )
+    runtime.start()
+    try:
+        yield
+    finally:
+        await runtime.close()
+        metrics.close()
+
+
+def create_application() -> Starlette:
+    """The application that answers, without BentoML around it."""
+    application = Starlette(
+        routes=ROUTES,
+        lifespan=lifespan,
+        exception_handlers={
+            LodiscError: on_lodisc_error,
+            HTTPException: on_http_exception,
+            Exception: on_bug,
+        },
+    )
+    application.router.redirect_slashes = False  # a redirect would be built from the client's Host header
+    application.state.route_names = {route.endpoint: route.path for route in ROUTES}
+    return application
+
+
+application = create_application()
+
+
+@bentoml.service(
+    name="image_retrieval",
+    traffic={"timeout": TIMEOUT_S},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(application, path="/")
+class ImageRetrieval:
+    """Fine-grained image retrieval over HTTP: embeddings, nearest pictures, the items of a catalogue."""
+
+
+# mypy does not follow what a class decorator returns, here a bentoml Service.
+cast(Any, ImageRetrieval).add_asgi_middleware(FrontDoor, application=application)

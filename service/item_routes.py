@@ -1,0 +1,177 @@
+"""The items of the catalogue over HTTP: list, read, put, delete, and their thumbnails.
+
+A write is one transaction and visible to the next search of every worker. Writes are refused unless the
+server was started with them, because there are no keys yet.
+"""
+
+import hashlib
+import math
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from encoder.errors import NotFoundError, PictureError
+from index.catalogue import Item, NewItem
+from index.answer import thumbnail_path
+from index.thumbnails import make_thumbnail
+from service.bodies import Part, parse_form, read_body
+from service.conditional import respond
+from service.problems import RequestError, UnsupportedBodyError, WritesOffError
+from service.requests import MAX_ID_BYTES, identifier, integer, parse_json, query_options
+from service.runtime import Runtime
+
+PUT_FIELDS = ("image", "labels", "metadata")
+SOURCE = "http"
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+
+
+async def list_items(request: Request) -> Response:
+    """GET /items: one page."""
+    options = query_options(request.query_params, ("cursor", "limit"))
+    limit = integer("limit", options.get("limit", DEFAULT_LIMIT), 1, MAX_LIMIT)
+    cursor = identifier("cursor", options["cursor"]) if "cursor" in options else None
+    runtime: Runtime = request.app.state.runtime
+    page = await runtime.in_thread(runtime.serving.catalogue.items, cursor, limit)
+    return JSONResponse(
+        {"items": [item_document(item) for item in page.items], "next_cursor": page.next_cursor}
+    )
+
+
+async def item(request: Request) -> Response:
+    """GET, PUT and DELETE /items/{id}; the slashes of an id stand as they are."""
+    item_id = identifier("id", request.path_params["id"])
+    if request.method == "PUT":
+        return await _put(request, item_id)
+    if request.method == "DELETE":
+        return await _delete(request, item_id)
+    runtime: Runtime = request.app.state.runtime
+    found = await runtime.in_thread(runtime.serving.catalogue.get, item_id)
+    if found is None:
+        raise _no_item(item_id)
+    return JSONResponse(item_document(found))
+
+
+async def get_thumbnail(request: Request) -> Response:
+    """GET /items/{id}/thumbnail."""
+    item_id = identifier("id", request.path_params["id"])
+    runtime: Runtime = request.app.state.runtime
+    content = await runtime.in_thread(runtime.serving.catalogue.thumbnail, item_id)
+    if content is None:
+        raise _no_item(item_id)
+    return respond(request, content, _media_type(content))
+
+
+def item_document(item: Item) -> dict[str, Any]:
+    """One item as JSON."""
+    return {
+        "id": item.id,
+        "labels": item.labels,
+        "metadata": item.metadata,
+        "source": item.source,
+        "thumbnail": thumbnail_path(item.id),
+    }
+
+
+async def _put(request: Request, item_id: str) -> Response:
+    runtime: Runtime = request.app.state.runtime
+    _require_writes(runtime)
+    serving = runtime.serving
+    data, labels, metadata = await _read_put(request, runtime)
+    encoded = (await serving.pipeline.encode([data]))[0]
+    if isinstance(encoded, PictureError):
+        encoded.status = 422
+        raise encoded
+    new = NewItem(
+        id=item_id,
+        labels=labels,
+        metadata=metadata,
+        source=SOURCE,
+        content_hash=hashlib.sha256(data).hexdigest(),
+        embedding=encoded.embedding_D,
+        thumbnail=await runtime.in_thread(make_thumbnail, data),
+    )
+    await runtime.in_thread(serving.catalogue.put, [new])
+    return JSONResponse(item_document(await runtime.in_thread(serving.catalogue.get, item_id)))
+
+
+async def _delete(request: Request, item_id: str) -> Response:
+    runtime: Runtime = request.app.state.runtime
+    _require_writes(runtime)
+    if not await runtime.in_thread(runtime.serving.catalogue.delete, [item_id]):
+        raise _no_item(item_id)
+    return Response(status_code=204)
+
+
+async def _read_put(request: Request, runtime: Runtime) -> tuple[bytes, dict[str, str], dict[str, Any]]:
+    """The picture, the labels and the metadata of a PUT."""
+    query_options(request.query_params, ())
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
+        raise UnsupportedBodyError("PUT takes multipart/form-data with one file in the field `image`")
+    settings = runtime.settings
+    body = await read_body(request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
+    parts: dict[str, Part] = {}
+    for part in parse_form(body, content_type, max_files=1):
+        if part.name not in PUT_FIELDS:
+            raise RequestError(
+                f"{part.name[:60]!a} is no field of this route; it knows {', '.join(PUT_FIELDS)}"
+            )
+        if part.name in parts:
+            raise RequestError(f"`{part.name}` is given twice, expected once")
+        parts[part.name] = part
+    if "image" not in parts or not parts["image"].is_file:
+        raise RequestError("there is no picture; send one file in the field `image`")
+    labels = _object("labels", parts.get("labels"), (str,))
+    metadata = _object("metadata", parts.get("metadata"), (str, int, float))
+    return parts["image"].data, labels, metadata
+
+
+def _object(name: str, part: Part | None, types: tuple[type, ...]) -> dict[str, Any]:
+    """A flat JSON object whose values are text, or numbers where `types` has them."""
+    value = parse_json(part.text, f"`{name}`") if part is not None else {}
+    wanted = "text" if types == (str,) else "text and finite numbers"
+    refusal = RequestError(f"`{name}` is not a JSON object whose names and values are {wanted}")
+    if not isinstance(value, dict):
+        raise refusal
+    for key, entry in value.items():
+        if type(entry) not in types or (isinstance(entry, float) and not math.isfinite(entry)):
+            raise refusal
+        if isinstance(entry, int) and abs(entry) >= 2**63:
+            raise refusal
+        for text in (key, entry):
+            if isinstance(text, str) and not _is_text(text):
+                raise refusal
+    return value
+
+
+def _is_text(text: str) -> bool:
+    try:
+        return "\0" not in text and len(text.encode("utf-8")) <= MAX_ID_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def _require_writes(runtime: Runtime) -> None:
+    if not runtime.settings.allow_writes:
+        raise WritesOffError(
+            "this server is read-only; `lodisc serve --allow-writes` or LODISC_ALLOW_WRITES=true changes that"
+        )
+
+
+def _no_item(item_id: str) -> NotFoundError:
+    return NotFoundError(f"the catalogue has no item {item_id[:200]!a}")
+
+
+def _media_type(content: bytes) -> str:
+    """What kind of picture a thumbnail is, by its first bytes."""
+    if content[8:12] == b"WEBP":
+        return "image/webp"
+    if content.startswith(b"\xff\xd8"):
+        return "image/jpeg"
+    return "image/png"
+
+
+def stats_document(stats):
+    return {"items": stats.items}

@@ -1,0 +1,147 @@
+"""What this service says when it cannot answer: one shape, `{"error": {"code", "message", "detail"}}`.
+
+Every refusal is a `LodiscError` with a code and an HTTP status; the tree of `encoder.errors` goes on here
+with what only HTTP knows::
+
+    InputError
+      RequestError (400 malformed_request)
+        WritesOffError (403 writes_off)
+        RouteNotFoundError (404 no_such_route)
+        MethodNotAllowedError (405 method_not_allowed)
+        SlowBodyError (408 body_too_slow)
+        BodyTooLargeError (413 body_too_large)
+        UnsupportedBodyError (415 unsupported_media_type)
+        OverloadedError (429 overloaded)
+    LodiscError
+      NotReadyError (503 not_ready)
+
+What a client is told of an error of ours (5xx) is that it happened, never its traceback.
+"""
+
+import logging
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from encoder.errors import InputError, LodiscError, PictureError
+
+logger = logging.getLogger("bentoml.lodisc")
+
+
+class RequestError(InputError):
+    """The request is not one that this service understands."""
+
+    code = "malformed_request"
+    status = 400
+
+
+class WritesOffError(RequestError):
+    """The server was started read-only."""
+
+    code = "writes_off"
+    status = 403
+
+
+class RouteNotFoundError(RequestError):
+    """No route has this path."""
+
+    code = "no_such_route"
+    status = 404
+
+
+class MethodNotAllowedError(RequestError):
+    """The path exists, the method does not."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class SlowBodyError(RequestError):
+    """The client took too long to send its body."""
+
+    code = "body_too_slow"
+    status = 408
+
+
+class BodyTooLargeError(RequestError):
+    """The body, or the number of its parts, is over the limit."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class UnsupportedBodyError(RequestError):
+    """The body is of a type that this route does not read."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class OverloadedError(RequestError):
+    """More pictures are in flight than this process takes; come back in a second."""
+
+    code = "overloaded"
+    status = 429
+
+
+class NotReadyError(LodiscError):
+    """The catalogue is not open (yet)."""
+
+    code = "not_ready"
+    status = 503
+
+
+def problem(error: LodiscError) -> dict[str, Any]:
+    """The `error` object of one error, as it also stands at a bad picture's position in an answer."""
+    detail: dict[str, Any] = dict(error.detail or {})
+    if isinstance(error, PictureError) and error.position is not None:
+        detail["position"] = error.position
+    return {"code": error.code, "message": str(error), "detail": detail or None}
+
+
+def problem_response(error: LodiscError) -> Response:
+    """The whole answer for one error."""
+    headers = {"Retry-After": "1"} if error.status in {429, 503} else {}
+    return JSONResponse({"error": problem(error)}, status_code=error.status, headers=headers)
+
+
+async def on_lodisc_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler for our own errors."""
+    assert isinstance(error, LodiscError)
+    if error.status >= 500 and not isinstance(error, NotReadyError):
+        logger.warning("%s answered %d %s: %s", _name(request), error.status, error.code, error)
+    return problem_response(error)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's handler for its own refusals: no such route, method not allowed."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return problem_response(
+            RouteNotFoundError("there is nothing at this path; GET /openapi.json lists what there is")
+        )
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        response = problem_response(
+            MethodNotAllowedError(f"this path does not take {request.method}; it takes {allowed}")
+        )
+        response.headers["Allow"] = allowed
+        return response
+    document = {"code": "http_error", "message": str(error.detail), "detail": None}
+    return JSONResponse({"error": document}, status_code=error.status_code)
+
+
+async def on_bug(request: Request, error: Exception) -> Response:
+    """Starlette's handler for all else, bugs of ours. Starlette raises it on, so that it is logged."""
+    document = {
+        "code": "internal_error",
+        "message": "this server failed to answer; its log says why",
+        "detail": {"request_id": request.scope.get("state", {}).get("request_id")},
+    }
+    return JSONResponse({"error": document}, status_code=500)
+
+
+def _name(request: Request) -> str:
+    return f"{request.method} {request.url.path!r}"

@@ -1,0 +1,302 @@
+"""What a client asked for: /embed and /search in their three spellings, checked.
+
+A request comes as a multipart form (`images` files, options as fields), or as JSON (`images` base64, options
+as keys); either way options may stand in the query string instead. A field that is not known is refused with
+the names of those that are, an option that is not offered yet is refused as such, and a field given twice is
+refused: nothing is ignored.
+
+A picture is always bytes in the request. A string where a file belongs, a URL above all, is refused and never
+fetched.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+
+from service.bodies import parse_form, read_body
+from service.problems import BodyTooLargeError, RequestError, UnsupportedBodyError
+from service.settings import Settings
+
+DEFAULT_K = 10
+MAX_K = 1000
+MAX_ID_BYTES = 4096
+LONG_BODY_BYTES = 512 * 1024
+EMBED_FIELDS = ("images", "encoding", "attention")
+SEARCH_FIELDS = ("images", "embedding", "item_id", "k")
+NOT_YET = frozenset({"filter", "rerank", "explain"})
+
+
+@dataclass(frozen=True)
+class EmbedRequest:
+    """POST /embed: at least one picture."""
+
+    images: list[bytes]
+    encoding: str = "float"
+    attention: bool = False
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """POST /search: exactly one of pictures, an embedding (D,), or the id of an item."""
+
+    k: int
+    images: list[bytes]
+    embedding: NDArray[np.float32] | None = None
+    item_id: str | None = None
+
+
+async def read_embed(request: Request, settings: Settings) -> EmbedRequest:
+    """Read and check a body of /embed.
+
+    Raises:
+        RequestError: anything is wrong with it; the subclasses say which status that is.
+    """
+    fields = await _read_fields(request, settings, EMBED_FIELDS)
+    if not fields["images"]:
+        raise RequestError("there is no picture; send at least one file in the field `images`")
+    encoding = fields.get("encoding", "float")
+    if encoding not in ("float", "base64"):
+        raise RequestError(f"`encoding` is {_shown(encoding)}, expected float or base64")
+    return EmbedRequest(fields["images"], encoding, _bool("attention", fields.get("attention", False)))
+
+
+async def read_search(request: Request, settings: Settings, dim: int) -> SearchRequest:
+    """Read and check a body of /search; `dim` is the length of an embedding.
+
+    Raises:
+        RequestError: anything is wrong with it; the subclasses say which status that is.
+    """
+    fields = await _read_fields(request, settings, SEARCH_FIELDS)
+    asked = [name for name in ("images", "embedding", "item_id") if fields.get(name) not in (None, [])]
+    if len(asked) != 1:
+        found = " and ".join(asked) or "none of them"
+        raise RequestError(f"a search takes one of `images`, `embedding` and `item_id`; this one has {found}")
+    k = integer("k", fields.get("k", DEFAULT_K), 1, MAX_K)
+    if asked == ["embedding"]:
+        return SearchRequest(k, [], embedding=_embedding(fields["embedding"], dim))
+    if asked == ["item_id"]:
+        return SearchRequest(k, [], item_id=identifier("item_id", fields["item_id"]))
+    return SearchRequest(k, fields["images"])
+
+
+def integer(name: str, value: object, lowest: int, highest: int) -> int:
+    """A whole number from JSON or from text, within bounds.
+
+    Raises:
+        RequestError: it is none, or out of bounds.
+    """
+    if isinstance(value, str) and value.isascii() and value.lstrip("+-").isdigit() and len(value) < 20:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+        raise RequestError(f"`{name}` is {_shown(value)}, expected a whole number from {lowest} to {highest}")
+    return value
+
+
+def identifier(name: str, value: object) -> str:
+    """The id of an item: text that a database can hold.
+
+    Raises:
+        RequestError: it is empty, too long, no text, or holds a NUL or half a surrogate pair.
+    """
+    if not isinstance(value, str) or not value:
+        raise RequestError(f"`{name}` is {_shown(value)}, expected the id of an item")
+    try:
+        length = len(value.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise RequestError(f"`{name}` holds half of a surrogate pair, which is no text") from error
+    if "\0" in value or length > MAX_ID_BYTES:
+        raise RequestError(f"`{name}` holds a NUL or is longer than {MAX_ID_BYTES} bytes")
+    return value
+
+
+def query_options(query: QueryParams, known: tuple[str, ...]) -> dict[str, str]:
+    """The options of a query string.
+
+    Raises:
+        RequestError: one is not known, not offered yet, or given twice.
+    """
+    options: dict[str, str] = {}
+    for name, value in query.multi_items():
+        _check_name(name, known)
+        if name in options:
+            raise _twice(name)
+        options[name] = value
+    return options
+
+
+def parse_json(text: bytes | str, what: str = "the body") -> Any:
+    """Strict JSON: no NaN, no infinity, bounded depth. `what` names it in the refusal.
+
+    Raises:
+        RequestError: it is not.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise RequestError(f"{what} is nested too deeply") from error
+    except ValueError as error:
+        raise RequestError(f"{what} is not valid JSON: {error}") from error
+
+
+async def _read_fields(request: Request, settings: Settings, known: tuple[str, ...]) -> dict[str, Any]:
+    """Every field of a request by name; `images` is always there, as a list of bytes."""
+    options = query_options(request.query_params, tuple(name for name in known if name != "images"))
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in ("multipart/form-data", "application/json"):
+        raise UnsupportedBodyError(
+            f"Content-Type is {_shown(media_type) if media_type else 'missing'}, expected "
+            "multipart/form-data with files in `images`, or application/json"
+        )
+    body = await read_body(request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
+    if media_type == "application/json":
+        read = partial(_json_fields, body, known)
+    else:
+        read = partial(_form_fields, body, content_type, known, settings.max_pictures)
+    # Taking a long body apart takes long enough to keep other requests waiting.
+    fields = await asyncio.to_thread(read) if len(body) > LONG_BODY_BYTES else read()
+    for name, value in options.items():
+        if name in fields:
+            raise _twice(name)
+        fields[name] = value
+    if len(fields.setdefault("images", [])) > settings.max_pictures:
+        raise BodyTooLargeError(
+            f"the request has {len(fields['images'])} pictures, at most {settings.max_pictures} go into one",
+            detail={"max_pictures": settings.max_pictures},
+        )
+    return fields
+
+
+def _form_fields(body: bytes, content_type: str, known: tuple[str, ...], max_files: int) -> dict[str, Any]:
+    fields: dict[str, Any] = {"images": []}
+    for part in parse_form(body, content_type, max_files=max_files):
+        _check_name(part.name, known)
+        if part.name == "images":
+            if not part.is_file:
+                raise RequestError(
+                    "the field `images` is text, expected a file; this server never fetches a URL "
+                    "(curl: -F images=@picture.jpg)"
+                )
+            fields["images"].append(part.data)
+        elif part.name in fields:
+            raise _twice(part.name)
+        else:
+            fields[part.name] = part.text
+    if "embedding" in fields:
+        fields["embedding"] = parse_json(fields["embedding"], "`embedding`")
+    return fields
+
+
+def _json_fields(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
+    document = parse_json(body)
+    if not isinstance(document, dict):
+        raise RequestError(
+            f"the JSON is {_kind(document)}, expected an object with the keys {', '.join(known)}"
+        )
+    fields: dict[str, Any] = {}
+    for name, value in document.items():
+        _check_name(name, known)
+        fields[name] = value
+    images = fields.get("images", [])
+    if not isinstance(images, list):
+        raise RequestError(f"`images` is {_kind(images)}, expected an array of base64 strings")
+    fields["images"] = [_picture_bytes(position, text) for position, text in enumerate(images)]
+    return fields
+
+
+def _picture_bytes(position: int, text: object) -> bytes:
+    if not isinstance(text, str):
+        raise RequestError(f"`images[{position}]` is {_kind(text)}, expected a base64 string")
+    if text[:8].lower().startswith(("http:", "https:", "file:", "ftp:", "data:")):
+        raise RequestError(
+            f"`images[{position}]` is a URL, expected the bytes of a picture as base64; "
+            f"this server never fetches a URL"
+        )
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"`images[{position}]` is not base64: {error}") from error
+
+
+def _embedding(value: object, dim: int) -> NDArray[np.float32]:
+    """An embedding of any norm but zero: numbers, or base64 of little-endian float32 as /embed answers."""
+    if isinstance(value, str):
+        try:
+            data = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise RequestError(f"`embedding` is not base64: {error}") from error
+        if len(data) != 4 * dim:
+            raise RequestError(f"`embedding` is {len(data)} bytes, expected {dim} float32, {4 * dim} bytes")
+        vector = np.frombuffer(data, dtype="<f4").astype(np.float64)
+    else:
+        if not isinstance(value, list) or len(value) != dim:
+            found = f"{len(value)} numbers" if isinstance(value, list) else _kind(value)
+            raise RequestError(f"`embedding` is {found}, this encoder's embeddings are {dim} numbers")
+        if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in value):
+            raise RequestError("`embedding` holds something that is not a number")
+        try:
+            vector = np.array([float(number) for number in value], dtype=np.float64)
+        except OverflowError as error:
+            raise RequestError("`embedding` holds a number too large for a float") from error
+    scale = float(np.abs(vector).max()) if np.isfinite(vector).all() else math.nan
+    if not scale > 0:
+        raise RequestError("`embedding` holds no direction: all zero, or not finite")
+    vector /= scale  # so that neither a huge nor a tiny vector is lost in its own square
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def _bool(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
+        return value.lower() in ("true", "1")
+    raise RequestError(f"`{name}` is {_shown(value)}, expected true or false")
+
+
+def _check_name(name: str, known: tuple[str, ...]) -> None:
+    if name in known:
+        return
+    if name in NOT_YET:
+        raise RequestError(f"`{name}` is not offered by this version yet", detail={"known": list(known)})
+    raise RequestError(
+        f"{_shown(name)} is no field of this route; it knows {', '.join(known)}",
+        detail={"known": list(known)},
+    )
+
+
+def _twice(name: str) -> RequestError:
+    return RequestError(f"`{name}` is given twice, expected once")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _kind(value: object) -> str:
+    names: Mapping[type, str] = {
+        dict: "an object",
+        list: "an array",
+        str: "a string",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        type(None): "null",
+    }
+    return names[type(value)]
+
+
+def _shown(value: object) -> str:
+    """A client's value in a message: short, and escaped so that it breaks no log line."""
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

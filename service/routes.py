@@ -1,0 +1,225 @@
+"""The routes, thin: read what was asked (`requests.py`), have it done, write it down.
+
+Every route is listed once, in `ROUTES`; `openapi.py` describes the same list and a test holds them together.
+"""
+
+import base64
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from encoder.errors import PictureError
+from encoder.manifest import Manifest
+from index.answer import answer
+from index.domain import domain_note
+from service import item_routes, web_pages
+from service.metrics import CONTENT_TYPE, Metrics
+from service.openapi import description
+from service.pipeline import EncodedPicture, Stages
+from service.problems import RequestError, problem
+from service.requests import SearchRequest, query_options, read_embed, read_search
+from service.runtime import Runtime, Serving
+
+# D embedding dim.
+
+
+async def embed(request: Request) -> Response:
+    """POST /embed: one embedding a picture, each picture failing alone."""
+    runtime: Runtime = request.app.state.runtime
+    manifest = runtime.serving.manifest
+    asked = await read_embed(request, runtime.settings)
+    if asked.attention and "attention" not in manifest.outputs:
+        raise RequestError(f"`attention` is not offered by this encoder, {manifest.name}")
+    encoded = await runtime.serving.pipeline.encode(asked.images, attention=asked.attention)
+    _require_one_good(encoded)
+    results = [
+        {"error": problem(one)} if isinstance(one, PictureError) else _embedded(one, manifest, asked.encoding)
+        for one in encoded
+    ]
+    return JSONResponse({"model": {"id": manifest.id, "dim": manifest.embedding_dim}, "results": results})
+
+
+async def search(request: Request) -> Response:
+    """POST /search: the nearest items of one thing, given by pictures, an embedding, or an item.
+
+    Several pictures in one request are photographs of one thing: the query is the mean of their normalised
+    embeddings, normalised again. Pictures that cannot be read are left out of it and listed in `errors`.
+    """
+    runtime: Runtime = request.app.state.runtime
+    serving = runtime.serving
+    start_s = time.perf_counter()
+    asked = await read_search(request, runtime.settings, serving.manifest.embedding_dim)
+    stages = Stages()
+    _stage(runtime.metrics, stages, "read", start_s)
+    query_D, errors = await _query(runtime, serving, asked, stages)
+    exclude = (asked.item_id,) if asked.item_id is not None else ()
+    search_s = time.perf_counter()
+    matches = (
+        await runtime.in_thread(serving.catalogue.search, query_D[np.newaxis], k=asked.k, exclude_ids=exclude)
+    )[0]
+    _stage(runtime.metrics, stages, "search", search_s)
+    if matches:
+        runtime.metrics.best_similarity.observe(matches[0].score)
+    stages.add("total", time.perf_counter() - start_s)
+    stats = await runtime.in_thread(serving.catalogue.stats)
+    document = answer(serving.manifest, matches, stages.milliseconds, stats=stats)
+    if errors:
+        document["errors"] = errors
+    return JSONResponse(document)
+
+
+async def _query(
+    runtime: Runtime, serving: Serving, asked: SearchRequest, stages: Stages
+) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
+    """The embedding (D,) to search with, and what is wrong with each picture that is left out of it."""
+    if asked.embedding is not None:
+        return asked.embedding, []
+    if asked.item_id is not None:
+        return await runtime.in_thread(serving.catalogue.embedding, asked.item_id), []
+    encoded = await serving.pipeline.encode(asked.images, stages=stages)
+    _require_one_good(encoded)
+    query_D = fuse([one.embedding_D for one in encoded if isinstance(one, EncodedPicture)])
+    errors = [
+        {"position": position, "error": problem(one)}
+        for position, one in enumerate(encoded)
+        if isinstance(one, PictureError)
+    ]
+    return query_D, errors
+
+
+def fuse(embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """One query from several photographs of one thing: the mean of their unit vectors, as a unit vector.
+
+    Raises:
+        RequestError: the photographs cancel out, so that they have no mean direction.
+    """
+    if len(embeddings) == 1:
+        return embeddings[0]
+    mean_D = np.mean(np.stack(embeddings).astype(np.float64), axis=0)
+    norm = float(np.linalg.norm(mean_D))
+    if norm < 1e-6:
+        raise RequestError("these pictures have nothing in common: their embeddings cancel out")
+    return (mean_D / norm).astype(np.float32)
+
+
+async def stats(request: Request) -> Response:
+    """GET /stats: what is served."""
+    query_options(request.query_params, ())
+    runtime: Runtime = request.app.state.runtime
+    serving = runtime.serving
+    manifest = serving.manifest
+    catalogue = await runtime.in_thread(serving.catalogue.stats)
+    return JSONResponse(
+        {
+            "model": {
+                "id": manifest.id,
+                "name": manifest.name,
+                "dim": manifest.embedding_dim,
+                "domain": manifest.domain,
+                "trained_on": manifest.trained_on,
+                "licence": manifest.licence,
+                "figures": manifest.figures,
+            },
+            "catalogue": item_routes.stats_document(catalogue),
+            "note": domain_note(manifest, catalogue),
+            "limits": {
+                "max_body_bytes": runtime.settings.max_body_bytes,
+                "max_pictures": runtime.settings.max_pictures,
+                "max_pixels": runtime.settings.max_pixels,
+            },
+        }
+    )
+
+
+async def livez(request: Request) -> Response:
+    """GET /livez: the process runs."""
+    return JSONResponse({"status": "alive"})
+
+
+async def readyz(request: Request) -> Response:
+    """GET /readyz: 200 where a search would be answered, 503 with the reason where not."""
+    runtime: Runtime = request.app.state.runtime
+    manifest = runtime.serving.manifest
+    return JSONResponse({"status": "ready", "model": manifest.id})
+
+
+async def metrics(request: Request) -> Response:
+    """GET /metrics: for Prometheus."""
+    runtime: Runtime = request.app.state.runtime
+    content = await runtime.in_thread(runtime.metrics.render)
+    return Response(content, headers={"Content-Type": CONTENT_TYPE})
+
+
+async def openapi_document(request: Request) -> Response:
+    """GET /openapi.json."""
+    return JSONResponse(description())
+
+
+def _embedded(one: EncodedPicture, manifest: Manifest, encoding: str) -> dict[str, Any]:
+    result: dict[str, Any] = {"embedding": _spelt(one.embedding_D, encoding)}
+    if one.attention_P is not None:
+        result["attention"] = {
+            "grid": list(manifest.patch_grid or (1, len(one.attention_P))),
+            "box": one.box,
+            "scores": one.attention_P.tolist(),
+        }
+    return result
+
+
+def _spelt(embedding_D: NDArray[np.float32], encoding: str) -> list[float] | str:
+    if encoding == "base64":
+        return base64.b64encode(embedding_D.astype("<f4").tobytes()).decode("ascii")
+    return embedding_D.tolist()  # type: ignore[no-any-return]
+
+
+def _require_one_good(encoded: Sequence[EncodedPicture | PictureError]) -> None:
+    """Refuse a request of which no picture is good, naming each by its position.
+
+    Raises:
+        PictureError: 422 whatever the pictures' own statuses are: the request was well-formed.
+    """
+    bad = [one for one in encoded if isinstance(one, PictureError)]
+    if len(bad) < len(encoded):
+        return
+    first = bad[0]
+    where = (
+        f"picture {first.position}" if len(bad) == 1 else f"none of {len(bad)} pictures is good; picture 0"
+    )
+    refusal = PictureError(
+        f"{where}: {first}", position=first.position, detail={"pictures": [_located(one) for one in bad]}
+    )
+    refusal.code = first.code
+    raise refusal
+
+
+def _located(error: PictureError) -> dict[str, Any]:
+    return {"position": error.position, "code": error.code, "message": str(error)}
+
+
+def _stage(metrics: Metrics, stages: Stages, stage: str, since_s: float) -> None:
+    seconds = time.perf_counter() - since_s
+    stages.add(stage, seconds)
+    metrics.stage_seconds.labels(stage=stage).observe(seconds)
+
+
+ROUTES = [
+    Route("/", web_pages.page, methods=["GET"], name="page"),
+    Route("/docs", web_pages.docs, methods=["GET"]),
+    Route("/page/{name}", web_pages.page_file, methods=["GET"]),
+    Route("/openapi.json", openapi_document, methods=["GET"]),
+    Route("/embed", embed, methods=["POST"]),
+    Route("/search", search, methods=["POST"]),
+    Route("/stats", stats, methods=["GET"]),
+    Route("/items", item_routes.list_items, methods=["GET"]),
+    Route("/items/{id:path}/thumbnail", item_routes.get_thumbnail, methods=["GET"]),
+    Route("/items/{id:path}", item_routes.item, methods=["GET", "PUT", "DELETE"]),
+    Route("/livez", livez, methods=["GET"]),
+    Route("/readyz", readyz, methods=["GET"]),
+    Route("/metrics", metrics, methods=["GET"]),
+]

@@ -1,0 +1,159 @@
+"""What a serving process holds: encoder, catalogue, pools.
+
+It is opened in the background, so that probes answer meanwhile: `/livez` is true from the first moment;
+`/readyz` once the bundle is verified, the catalogue open and one picture through the encoder. If they cannot
+be opened the reason stands in the 503 of `/readyz` and in the log, and opening is tried again every few
+seconds: a catalogue that is mounted late, or mended, needs no restart.
+
+Not covered: changing to another catalogue or bundle while serving.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from encoder.bundle import Bundle
+from encoder.errors import LodiscError
+from encoder.image_encoder import ImageEncoder
+from encoder.manifest import Manifest
+from index.catalogue import Catalogue
+from service.bundle_choice import find_bundle
+from service.metrics import Metrics
+from service.pipeline import Pipeline
+from service.problems import NotReadyError
+from service.settings import Settings
+
+logger = logging.getLogger("bentoml.lodisc")
+
+RETRY_S = 5.0
+NUM_CATALOGUE_THREADS = 4
+FAILED = "the encoder or the catalogue failed to open; the log of this server says why"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Everything that is open while the process answers."""
+
+    bundle: Bundle
+    catalogue: Catalogue
+    pipeline: Pipeline
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.bundle.manifest
+
+
+class Runtime:
+    """Opens and closes what the process serves.
+
+    Args:
+        settings: which catalogue and bundle, and the limits.
+        metrics: of this process.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self._serving: Serving | None = None
+        self._reason = "the encoder and the catalogue are being opened"
+        self._opening: asyncio.Task[None] | None = None
+        self._catalogue_threads = ThreadPoolExecutor(NUM_CATALOGUE_THREADS, "lodisc-catalogue")
+
+    @property
+    def serving(self) -> Serving:
+        """What is open.
+
+        Raises:
+            NotReadyError: not yet, or it cannot be; the message says why.
+        """
+        if self._serving is None:
+            raise NotReadyError(self._reason)
+        return self._serving
+
+    def start(self) -> None:
+        """Begin to open, in the background."""
+        self._opening = asyncio.create_task(self._open_until_it_works())
+
+    async def close(self) -> None:
+        """Stop answering, then close what is open."""
+        if self._opening is not None:
+            self._opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._opening
+        serving, self._serving, self._reason = self._serving, None, "the server is shutting down"
+        if serving is not None:
+            await asyncio.to_thread(_close, serving)
+        self._catalogue_threads.shutdown(cancel_futures=True)
+
+    async def in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a blocking call on the catalogue outside the event loop, in one of a few threads of its own."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._catalogue_threads, partial(call, *args, **kwargs))
+
+    async def _open_until_it_works(self) -> None:
+        while self._serving is None:
+            try:
+                self._serving = await self._open_shielded()
+            except LodiscError as error:
+                if str(error) != self._reason:
+                    logger.warning("cannot serve yet, trying every %g s: %s", RETRY_S, error)
+                self._reason = str(error)
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                # A bug of ours. Nobody awaits this task, so what is not written here is never seen.
+                if self._reason != FAILED:
+                    logger.exception("cannot serve yet, trying every %g s", RETRY_S)
+                self._reason = FAILED
+                await asyncio.sleep(RETRY_S)
+            else:
+                stats = await self.in_thread(self._serving.catalogue.stats)
+                logger.info("ready: %d items, bundle %s", stats.items, self._serving.manifest.name)
+
+    async def _open_shielded(self) -> Serving:
+        """Open in a thread; if the process is told to stop meanwhile, close what was opened after all."""
+        opening = asyncio.create_task(self.in_thread(open_serving, self.settings, self.metrics))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(LodiscError):
+                _close(await opening)
+            raise
+
+
+def open_serving(settings: Settings, metrics: Metrics) -> Serving:
+    """Open bundle and catalogue and put one picture through, so that the first request pays for no set-up.
+
+    Raises:
+        NotReadyError: no catalogue was named.
+        BundleError: the bundle is missing, damaged, or cannot run here.
+        CatalogueError: the catalogue is missing, damaged, or was filled by another encoder.
+    """
+    if settings.catalogue is None:
+        raise NotReadyError(
+            "no catalogue was named; set LODISC_CATALOGUE to its folder, or use `lodisc serve CATALOGUE`"
+        )
+    bundle = find_bundle(settings.catalogue, settings.bundle)
+    encoder = ImageEncoder(bundle, num_threads=settings.num_threads)
+    with contextlib.ExitStack() as opened:
+        catalogue = opened.enter_context(Catalogue.open(settings.catalogue, encoder_id=bundle.manifest.id))
+        side = bundle.manifest.preprocessing.image_size
+        blank = encoder.encode(np.zeros((1, side, side, 3), np.uint8))
+        catalogue.search(blank.embedding_BD, k=1)
+        opened.pop_all()  # all went well: it stays open
+    return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics))
+
+
+def _close(serving: Serving) -> None:
+    serving.pipeline.close()
+    serving.catalogue.close()

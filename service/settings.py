@@ -1,0 +1,139 @@
+"""What a serving process is told: the one place of the project's online half where the environment is read.
+
+`lodisc serve`, `bentoml serve` and a built Bento all start the same process, so the environment is how each
+of them says which catalogue to serve. Every field has a variable of the same name: `catalogue` is
+`LODISC_CATALOGUE`, `max_body_bytes` is `LODISC_MAX_BODY_BYTES`. An empty variable counts as not set.
+
+Not covered: host, port and number of workers, which belong to whoever starts the process.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from encoder.errors import ConfigError
+
+PREFIX = "LODISC_"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of one serving process.
+
+    Attributes:
+        catalogue: folder of the catalogue; None until somebody says which (the process then answers 503).
+        bundle: folder of the bundle; None takes the one that the catalogue names.
+        threads: threads of one inference session; 0 takes the cores divided by `workers`.
+        workers: processes that share this machine, which is what `threads` and the decode pool are divided
+            by.
+        allow_writes: whether PUT and DELETE of items are served. Off, because there are no keys yet.
+        max_body_bytes: longest request body, counted while it is read.
+        max_pictures: most pictures in one request.
+        max_pixels: most pixels in one picture, checked before it is decoded.
+        max_queued_pictures: most pictures in flight in this process; above it the answer is 429.
+        max_batch: most pictures in one run of the encoder.
+        body_timeout_s: seconds a client may take to send its body.
+        prometheus_dir: folder of the metrics that several worker processes share; None for one process alone.
+    """
+
+    catalogue: Path | None = None
+    bundle: Path | None = None
+    threads: int = 0
+    workers: int = 1
+    allow_writes: bool = False
+    max_body_bytes: int = 64 * 1024 * 1024
+    max_pictures: int = 64
+    max_pixels: int = 64_000_000
+    max_queued_pictures: int = 256
+    max_batch: int = 8
+    body_timeout_s: float = 60.0
+    prometheus_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: a number is out of range.
+        """
+        smallest = {
+            "threads": 0,
+            "workers": 1,
+            "max_body_bytes": 1024,
+            "max_pictures": 1,
+            "max_pixels": 1,
+            "max_queued_pictures": self.max_pictures,
+            "max_batch": 1,
+            "body_timeout_s": 1,
+        }
+        for name, limit in smallest.items():
+            value = getattr(self, name)
+            if not value >= limit:
+                raise ConfigError(f"{PREFIX}{name.upper()} is {value}, expected at least {limit}")
+
+    @property
+    def num_threads(self) -> int:
+        """Threads of one inference session, at least 1."""
+        return self.threads or max(1, _num_cores() // self.workers)
+
+    @property
+    def num_decode_threads(self) -> int:
+        """Threads that decode pictures, at least 1; Pillow lets go of the interpreter lock meanwhile."""
+        return max(1, min(8, _num_cores() // self.workers))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read the settings.
+
+        Args:
+            environment: in place of `os.environ`, for tests.
+
+        Raises:
+            ConfigError: a variable is misspelt, of the wrong type, or out of range.
+        """
+        source = os.environ if environment is None else environment
+        readers = {f"{PREFIX}{name.upper()}": (name, read) for name, read in _READERS.items()}
+        unknown = sorted(name for name in source if name.startswith(PREFIX) and name not in readers)
+        if unknown:
+            raise ConfigError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(readers))}")
+        values: dict[str, object] = {}
+        for variable, (name, read) in readers.items():
+            text = source.get(variable, "").strip()
+            if text:
+                try:
+                    values[name] = read(text)
+                except ValueError as error:
+                    raise ConfigError(f"{variable} is {text!r}: {error}") from error
+        # BentoML tells its workers with this name, not ours, where to keep the metrics that they share.
+        if shared := source.get("PROMETHEUS_MULTIPROC_DIR", ""):
+            values["prometheus_dir"] = Path(shared)
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _read_bool(text: str) -> bool:
+    lowered = text.lower()
+    if lowered in {"1", "true", "yes", "on"}:
+        return True
+    if lowered in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError("expected true or false")
+
+
+def _num_cores() -> int:
+    """Cores that this process may use, which in a container can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "catalogue": Path,
+    "bundle": Path,
+    "threads": int,
+    "workers": int,
+    "allow_writes": _read_bool,
+    "max_body_bytes": int,
+    "max_pictures": int,
+    "max_pixels": int,
+    "max_queued_pictures": int,
+    "max_batch": int,
+    "body_timeout_s": float,
+}

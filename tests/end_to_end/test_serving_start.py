@@ -1,0 +1,150 @@
+"""Starting: every mistake of a person is one line and exit code 2; BentoML's own commands work as well."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from live_server import serving
+from served_catalogue import build_served_catalogue
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
+    return build_served_catalogue(tmp_path_factory.mktemp("served"), tiny_bundle)
+
+
+def refused(*arguments: str) -> str:
+    """The one line with which `lodisc serve` refuses to start."""
+    command = [sys.executable, "-m", "lodisc", "serve", *arguments]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(r"lodisc: error: [^\n]+\n", done.stderr), done.stderr
+    return done.stderr
+
+
+def test_what_a_person_can_mend(catalogue: Path, other_bundle: Path, tmp_path: Path) -> None:
+    assert "missing" in refused(str(tmp_path / "missing"))
+    assert "missing" in refused(str(catalogue), "--bundle", str(tmp_path / "missing"))
+    assert "lodisc index build" in refused(str(catalogue), "--bundle", str(other_bundle))
+    assert "--insecure" in refused(str(catalogue), "--host", "0.0.0.0")
+    assert "--insecure" in refused(str(catalogue), "--host", "::")
+    assert "IP address" in refused(str(catalogue), "--host", "example.invalid")
+    assert "--port" in refused(str(catalogue), "--port", "70000")
+    assert "--workers" in refused(str(catalogue), "--workers", "0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"port {port}" in refused(str(catalogue), "--port", port)
+
+
+def test_two_workers_answer_for_each_other(catalogue: Path, tmp_path: Path) -> None:
+    with serving(catalogue, tmp_path / "log.txt", "--workers", "2") as server:
+        for _ in range(20):
+            assert httpx.get(f"{server.url}/readyz", trust_env=False).status_code == 200
+        text = httpx.get(f"{server.url}/metrics", trust_env=False).text
+        counted = re.search(r'lodisc_requests_total\{method="GET",route="/readyz",status="200"\} (\d+)', text)
+        assert counted is not None
+        assert int(counted[1]) >= 20
+        assert server.stop() == 0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def bentoml_serve(what: str, log_path: Path, environment: dict[str, str]) -> Iterator[str]:
+    """`bentoml serve`, as its own documentation says, once it accepts connections."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "bentoml", "serve", what, "--host", "127.0.0.1", "--port", str(port)]
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=log_path.parent if ":" in what and "." not in what else PROJECT,
+            env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                assert httpx.get(f"{url}/livez", trust_env=False).status_code == 200
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, log_path.read_text()
+                assert time.monotonic() < deadline, log_path.read_text()
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+
+
+def wait_until_ready(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while (answer := httpx.get(f"{url}/readyz", trust_env=False)).status_code != 200:
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "not_ready"
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)
+
+
+def test_readyz_says_why_until_the_catalogue_is_there(catalogue: Path, tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    environment = {
+        "LODISC_CATALOGUE": str(late),
+        "BENTOML_HOME": str(tmp_path / "home"),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    with bentoml_serve("service.app:ImageRetrieval", tmp_path / "log.txt", environment) as url:
+        deadline = time.monotonic() + 30
+        while str(late) not in (answer := httpx.get(f"{url}/readyz", trust_env=False)).text:
+            assert answer.status_code == 503
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.1)
+        search = httpx.post(f"{url}/search", json={"item_id": "a"}, trust_env=False)
+        assert (search.status_code, search.json()["error"]["code"]) == (503, "not_ready")
+        assert search.headers["retry-after"]
+        late.symlink_to(catalogue)
+        wait_until_ready(url)
+        assert httpx.get(f"{url}/stats", trust_env=False).json()["catalogue"]["items"] > 0
+
+
+@pytest.mark.slow
+def test_a_built_bento_serves_alone(catalogue: Path, tmp_path: Path) -> None:
+    environment = {
+        "LODISC_CATALOGUE": str(catalogue),
+        "BENTOML_HOME": str(tmp_path / "home"),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    built = subprocess.run(
+        [sys.executable, "-m", "bentoml", "build", "--output", "tag"],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert built.returncode == 0, built.stderr
+    tag = re.search(r"__tag__:(\S+)", built.stdout)
+    assert tag is not None, built.stdout
+    sources = {path.name for path in (tmp_path / "home" / "bentos").glob("*/*/src/*")}
+    assert {"encoder", "index", "service"} <= sources
+    assert not sources & {"tests", "training", "export"}
+    with bentoml_serve(tag[1], tmp_path / "log.txt", environment) as url:
+        wait_until_ready(url)
+        assert httpx.get(f"{url}/", trust_env=False).status_code == 200
+        page = httpx.get(f"{url}/items?limit=1", trust_env=False).json()
+        found = httpx.post(f"{url}/search", json={"item_id": page["items"][0]["id"]}, trust_env=False)
+        assert found.status_code == 200
+        assert len(found.json()["matches"]) == 10
