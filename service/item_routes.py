@@ -6,14 +6,15 @@ server was started with them, because there are no keys yet.
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from encoder.errors import NotFoundError, PictureError
-from index.catalogue import Item, NewItem
 from index.answer import thumbnail_path
+from index.items import CatalogueStats, Item, NewItem
 from index.thumbnails import make_thumbnail
 from service.bodies import Part, parse_form, read_body
 from service.conditional import respond
@@ -22,7 +23,7 @@ from service.requests import MAX_ID_BYTES, identifier, integer, parse_json, quer
 from service.runtime import Runtime
 
 PUT_FIELDS = ("image", "labels", "metadata")
-SOURCE = "http"
+SOURCE = "http"  # where an item came from that was put by a client
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 
@@ -60,17 +61,31 @@ async def get_thumbnail(request: Request) -> Response:
     content = await runtime.in_thread(runtime.serving.catalogue.thumbnail, item_id)
     if content is None:
         raise _no_item(item_id)
-    return respond(request, content, _media_type(content))
+    return respond(request, content, "image/webp")
 
 
 def item_document(item: Item) -> dict[str, Any]:
-    """One item as JSON."""
+    """One item as JSON: what a client may see, which the place of the file on this machine is not."""
+    return _document(item.id, item.labels, item.metadata)
+
+
+def _document(item_id: str, labels: dict[str, str], metadata: dict[str, Any]) -> dict[str, Any]:
+    return {"id": item_id, "labels": labels, "metadata": metadata, "thumbnail": thumbnail_path(item_id)}
+
+
+def stats_document(stats: CatalogueStats, ranks: Sequence[str]) -> dict[str, Any]:
+    """What is in the catalogue, as JSON; without the paths of this machine."""
     return {
-        "id": item.id,
-        "labels": item.labels,
-        "metadata": item.metadata,
-        "source": item.source,
-        "thumbnail": thumbnail_path(item.id),
+        "items": stats.items,
+        "ranks": list(ranks),
+        "labels": stats.labels,
+        "unlabelled": stats.unlabelled,
+        "snapshot_items": stats.snapshot_items,
+        "snapshot_kind": stats.snapshot_kind,
+        "snapshot_recall": stats.snapshot_recall,
+        "tail_items": stats.tail_items,
+        "last_change": stats.last_change,
+        "disk_bytes": stats.disk_bytes,
     }
 
 
@@ -93,7 +108,7 @@ async def _put(request: Request, item_id: str) -> Response:
         thumbnail=await runtime.in_thread(make_thumbnail, data),
     )
     await runtime.in_thread(serving.catalogue.put, [new])
-    return JSONResponse(item_document(await runtime.in_thread(serving.catalogue.get, item_id)))
+    return JSONResponse(_document(item_id, labels, metadata))
 
 
 async def _delete(request: Request, item_id: str) -> Response:
@@ -162,16 +177,3 @@ def _require_writes(runtime: Runtime) -> None:
 
 def _no_item(item_id: str) -> NotFoundError:
     return NotFoundError(f"the catalogue has no item {item_id[:200]!a}")
-
-
-def _media_type(content: bytes) -> str:
-    """What kind of picture a thumbnail is, by its first bytes."""
-    if content[8:12] == b"WEBP":
-        return "image/webp"
-    if content.startswith(b"\xff\xd8"):
-        return "image/jpeg"
-    return "image/png"
-
-
-def stats_document(stats):
-    return {"items": stats.items}

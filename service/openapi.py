@@ -65,7 +65,6 @@ ITEM = {
     "id": MATCH["id"],
     "labels": MATCH["labels"],
     "metadata": {},
-    "source": "/photos/Alata/alata-minor/003.png",
     "thumbnail": MATCH["thumbnail"],
 }
 FILES = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}}

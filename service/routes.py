@@ -67,8 +67,7 @@ async def search(request: Request) -> Response:
     if matches:
         runtime.metrics.best_similarity.observe(matches[0].score)
     stages.add("total", time.perf_counter() - start_s)
-    stats = await runtime.in_thread(serving.catalogue.stats)
-    document = answer(serving.manifest, matches, stages.milliseconds, stats=stats)
+    document = answer(serving.manifest, matches, stages.milliseconds, domain=serving.catalogue.domain)
     if errors:
         document["errors"] = errors
     return JSONResponse(document)
@@ -105,7 +104,7 @@ def fuse(embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     norm = float(np.linalg.norm(mean_D))
     if norm < 1e-6:
         raise RequestError("these pictures have nothing in common: their embeddings cancel out")
-    return (mean_D / norm).astype(np.float32)
+    return np.asarray(mean_D / norm, dtype=np.float32)
 
 
 async def stats(request: Request) -> Response:
@@ -126,8 +125,8 @@ async def stats(request: Request) -> Response:
                 "licence": manifest.licence,
                 "figures": manifest.figures,
             },
-            "catalogue": item_routes.stats_document(catalogue),
-            "note": domain_note(manifest, catalogue),
+            "catalogue": item_routes.stats_document(catalogue, serving.catalogue.ranks),
+            "note": domain_note(manifest, serving.catalogue.domain),
             "limits": {
                 "max_body_bytes": runtime.settings.max_body_bytes,
                 "max_pictures": runtime.settings.max_pictures,

@@ -24,7 +24,7 @@ from encoder.errors import LodiscError
 from encoder.image_encoder import ImageEncoder
 from encoder.manifest import Manifest
 from index.catalogue import Catalogue
-from service.bundle_choice import find_bundle
+from service.bundle_choice import choose_bundle
 from service.metrics import Metrics
 from service.pipeline import Pipeline
 from service.problems import NotReadyError
@@ -143,10 +143,10 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
         raise NotReadyError(
             "no catalogue was named; set LODISC_CATALOGUE to its folder, or use `lodisc serve CATALOGUE`"
         )
-    bundle = find_bundle(settings.catalogue, settings.bundle)
-    encoder = ImageEncoder(bundle, num_threads=settings.num_threads)
     with contextlib.ExitStack() as opened:
-        catalogue = opened.enter_context(Catalogue.open(settings.catalogue, encoder_id=bundle.manifest.id))
+        catalogue = opened.enter_context(Catalogue.open(settings.catalogue))
+        bundle = choose_bundle(catalogue, settings.bundle)
+        encoder = ImageEncoder(bundle, num_threads=settings.num_threads)
         side = bundle.manifest.preprocessing.image_size
         blank = encoder.encode(np.zeros((1, side, side, 3), np.uint8))
         catalogue.search(blank.embedding_BD, k=1)

@@ -24,7 +24,7 @@ from types import FrameType
 import service
 from encoder.errors import ConfigError
 from index.catalogue import Catalogue
-from service.bundle_choice import find_bundle
+from service.bundle_choice import choose_bundle
 
 HELP = """\
 Answer over HTTP from a catalogue: a search page at /, the API at /embed and /search, its description at
@@ -114,8 +114,8 @@ def serve(
     if workers < 1 or threads < 0:
         raise ConfigError(f"--workers is {workers} and --threads {threads}; expected at least 1 and 0")
     address = _checked_address(host, insecure)
-    found = find_bundle(catalogue, bundle)
-    with Catalogue.open(catalogue, encoder_id=found.manifest.id) as opened:
+    with Catalogue.open(catalogue) as opened:
+        found = choose_bundle(opened, bundle)
         num_items = opened.stats().items
     port = _free_port(address, port)
     shown = f"[{address}]" if address.version == 6 else str(address)
