@@ -1,0 +1,449 @@
+"""A catalogue: pictures' ids, labels, metadata, embeddings and thumbnails, and the search over them.
+
+SQLite holds the truth; a FAISS snapshot is a cache of it. Every write is one transaction and visible to the next
+search of every process that has the catalogue open. A search is the snapshot without what has been removed, merged
+with an exact scan of what has come since. Searches run from any number of threads; writers wait for each other.
+
+A catalogue remembers the encoder that filled it and is refused to any other.
+"""
+
+# Q queries, D embedding dim.
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.bundle import Bundle
+from encoder.errors import BundleNotFoundError, CatalogueError, EncoderMismatchError, NotFoundError
+from encoder.manifest import Manifest, manifest_document, parse_manifest
+from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
+from index.schema import DATABASE_NAME, Transaction, connect, create
+from index.snapshot import (
+    SnapshotDamagedError,
+    SnapshotInfo,
+    build_snapshot,
+    load_snapshot,
+    newest_snapshot,
+    remove_other_snapshots,
+)
+from index.view import View
+
+logger = logging.getLogger(__name__)
+
+MAX_K = 1000
+# Half precision halves the file; a cosine moves by about 1e-4. Read back, vectors are scaled to length 1 again.
+STORED_DTYPE = np.dtype("<f2")
+_CHUNK = 500  # ids or rows in one SQL statement
+
+
+class Catalogue:
+    """An open catalogue. Use as a context manager, or call `close`.
+
+    Attributes:
+        path: its folder.
+        manifest: of the encoder that filled it.
+        ranks: names of the label ranks, finest first.
+        domain: what its pictures are, if that is known; see `index.domain`.
+    """
+
+    def __init__(self, path: Path, meta: dict[str, str]) -> None:
+        self.path = path
+        self.manifest: Manifest = parse_manifest(json.loads(meta["manifest"]), f"{path / DATABASE_NAME} (manifest)")
+        self.bundle_path = Path(meta["bundle_path"])
+        self.ranks: tuple[str, ...] = tuple(json.loads(meta["ranks"]))
+        self.domain: str | None = meta.get("domain")
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._view = self._initial_view()
+
+    @classmethod
+    def create(
+        cls, path: Path, bundle: Bundle, *, ranks: Sequence[str] = (), domain: str | None = None
+    ) -> "Catalogue":
+        """Make an empty catalogue for the embeddings of a bundle.
+
+        Raises:
+            CatalogueError: something is already at `path`.
+        """
+        if (path / DATABASE_NAME).exists() or (path.exists() and not path.is_dir()):
+            raise CatalogueError(f"{path} exists already; open it, or choose another path")
+        meta = {
+            "manifest": manifest_document(bundle.manifest),
+            "bundle_path": str(bundle.path.absolute()),
+            "ranks": json.dumps(list(ranks)),
+        }
+        create(path, meta | ({"domain": domain} if domain else {}))
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path, *, encoder_id: str | None = None) -> "Catalogue":
+        """Open a catalogue, for the encoder with that id if one is given.
+
+        Raises:
+            CatalogueNotFoundError: there is none at `path`.
+            EncoderMismatchError: another encoder filled it; the message has the command that mends it.
+            SchemaVersionError: a newer version of this program wrote it.
+            CatalogueCorruptError: its database is damaged.
+        """
+        connection = connect(path)
+        try:
+            meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        finally:
+            connection.close()
+        catalogue = cls(path, meta)
+        if encoder_id is not None and encoder_id != catalogue.manifest.id:
+            catalogue.close()
+            raise EncoderMismatchError(
+                f"catalogue {path} was filled by encoder {catalogue.manifest.id} ({catalogue.manifest.name}), "
+                f"not by {encoder_id}; open it with --bundle {catalogue.bundle_path}, or fill it anew: "
+                f"lodisc index build {path} --images SOURCE --bundle BUNDLE --fresh",
+                detail={"found": catalogue.manifest.id, "expected": encoder_id},
+            )
+        return catalogue
+
+    def __enter__(self) -> "Catalogue":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database connections of all threads."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._local = threading.local()
+
+    def find_bundle(self, given: Path | None = None) -> Bundle:
+        """The bundle that filled the catalogue: the given one, or where it was then.
+
+        Raises:
+            BundleNotFoundError: it has moved.
+            EncoderMismatchError: the given one is another.
+        """
+        path = given or self.bundle_path
+        if given is None and not path.exists():
+            raise BundleNotFoundError(
+                f"catalogue {self.path} was filled with the bundle {path}, which is not there any more; "
+                "say where it is with --bundle"
+            )
+        bundle = Bundle.open(path)
+        if bundle.manifest.id != self.manifest.id:
+            raise EncoderMismatchError(
+                f"catalogue {self.path} was filled by encoder {self.manifest.id} ({self.manifest.name}), bundle {path} "
+                f"is {bundle.manifest.id}; name the right one with --bundle, or fill it anew: "
+                f"lodisc index build {self.path} --images SOURCE --bundle {path} --fresh",
+                detail={"found": self.manifest.id, "expected": bundle.manifest.id},
+            )
+        return bundle
+
+    # Writing: each call is one transaction.
+
+    def put(self, items: Sequence[NewItem]) -> None:
+        """Add items, or replace those whose id is already there. Of several with one id the last one counts.
+
+        Raises:
+            ValueError: an embedding has another length than the encoder's, or is not finite.
+            CatalogueBusyError: another process kept writing.
+        """
+        blobs = [self._pack(item.embedding) for item in items]
+        with Transaction(self._connection()) as connection:
+            for item, blob in zip(items, blobs, strict=True):
+                _remove(connection, item.id)
+                cursor = connection.execute(
+                    "INSERT INTO item (id, labels, metadata, source, content_hash) VALUES (?, ?, ?, ?, ?)",
+                    (item.id, _json(item.labels), _json(item.metadata), item.source, item.content_hash),
+                )
+                row = cursor.lastrowid
+                connection.execute("INSERT INTO embedding VALUES (?, ?)", (row, blob))
+                connection.execute("INSERT INTO thumbnail VALUES (?, ?)", (row, item.thumbnail))
+                connection.execute("INSERT INTO change (row, kind) VALUES (?, 'add')", (row,))
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete items and return how many of the ids were there."""
+        with Transaction(self._connection()) as connection:
+            return sum(_remove(connection, item_id) for item_id in ids)
+
+    def compact(self) -> SnapshotInfo:
+        """Build a snapshot of everything, publish it, and remove the older ones."""
+        with self._reading() as connection:
+            seq = _last_seq(connection)
+            rows_N, vectors_ND = self._vectors(
+                connection.execute(
+                    "SELECT embedding.row, vector FROM embedding JOIN item USING (row) WHERE deleted = 0 ORDER BY row"
+                )
+            )
+        info = build_snapshot(self.path, seq, rows_N, vectors_ND, self.manifest.embedding_dim)
+        remove_other_snapshots(self.path, keep=seq)
+        self._view = self._initial_view()
+        return info
+
+    # Reading.
+
+    def search(
+        self, queries_QD: NDArray[np.float32], *, k: int, exclude_ids: Iterable[str] = ()
+    ) -> list[list[Match]]:
+        """The k nearest items of each query.
+
+        Args:
+            queries_QD: of length 1, float32, shape (Q, D).
+            k: 1 to 1000; there are fewer matches where the catalogue has fewer items.
+            exclude_ids: items that may not be found.
+
+        Returns:
+            For each query its matches, best first.
+
+        Raises:
+            ValueError: k or the shape of the queries is wrong.
+        """
+        if not 1 <= k <= MAX_K:
+            raise ValueError(f"k is {k}, expected 1 to {MAX_K}")
+        if queries_QD.ndim != 2 or queries_QD.shape[1] != self.manifest.embedding_dim:
+            raise ValueError(f"queries have shape {queries_QD.shape}, expected (Q, {self.manifest.embedding_dim})")
+        view = self.refresh()
+        excluded = frozenset(row for row in map(self._row, exclude_ids) if row is not None)
+        found = view.search(np.ascontiguousarray(queries_QD, dtype=np.float32), k, excluded)
+        rows = sorted({row for hits in found for row, _ in hits})
+        # A row keeps its labels when it is removed, so what the view found can always be told.
+        items = {row: item for row, item in self._items_of_rows(rows)}
+        return [
+            sorted(
+                (Match(items[row].id, score, items[row].labels, items[row].metadata) for row, score in hits),
+                key=lambda match: (-match.score, match.id),
+            )
+            for hits in found
+        ]
+
+    def get(self, item_id: str) -> Item | None:
+        """One item, or None."""
+        row = self._row(item_id)
+        return None if row is None else next(self._items_of_rows([row]))[1]
+
+    def fingerprint(self, item_id: str) -> tuple[str, dict[str, str], dict[str, Any]] | None:
+        """Content hash, labels and metadata of an item, or None: what decides whether it has to be indexed again."""
+        found = self._connection().execute(
+            "SELECT content_hash, labels, metadata FROM item WHERE id = ? AND deleted = 0", (item_id,)
+        ).fetchone()
+        return None if found is None else (found[0], json.loads(found[1]), json.loads(found[2]))
+
+    def by_content(self, content_hash: str) -> tuple[NDArray[np.float32], bytes] | None:
+        """Embedding and thumbnail of an item with that content, or None."""
+        found = self._connection().execute(
+            "SELECT vector, picture FROM item JOIN embedding USING (row) JOIN thumbnail USING (row) "
+            "WHERE content_hash = ? AND deleted = 0 LIMIT 1",
+            (content_hash,),
+        ).fetchone()
+        return None if found is None else (self._unpack([found[0]])[0], found[1])
+
+    def thumbnail(self, item_id: str) -> bytes | None:
+        """The item's thumbnail as a WebP file, or None if there is no such item."""
+        found = self._connection().execute(
+            "SELECT picture FROM item JOIN thumbnail USING (row) WHERE id = ? AND deleted = 0", (item_id,)
+        ).fetchone()
+        return None if found is None else found[0]
+
+    def embedding(self, item_id: str) -> NDArray[np.float32]:
+        """The item's embedding, float32, shape (D,).
+
+        Raises:
+            NotFoundError: there is no such item.
+        """
+        found = self._connection().execute(
+            "SELECT vector FROM item JOIN embedding USING (row) WHERE id = ? AND deleted = 0", (item_id,)
+        ).fetchone()
+        if found is None:
+            raise NotFoundError(f"the catalogue has no item {item_id[:200]!a}")
+        return self._unpack([found[0]])[0]
+
+    def items(self, cursor: str | None = None, limit: int = 100) -> ItemPage:
+        """A page of items in the order of their ids, those after `cursor`."""
+        found = self._connection().execute(
+            "SELECT id, labels, metadata, source, content_hash FROM item "
+            "WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
+            (cursor if cursor is not None else "", limit + 1),
+        ).fetchall()
+        items = [_item(*columns) for columns in found[:limit]]
+        return ItemPage(items, items[-1].id if len(found) > limit else None)
+
+    def ids(self) -> Iterator[str]:
+        """The ids of all items, in no particular order."""
+        with self._reading() as connection:
+            for (item_id,) in connection.execute("SELECT id FROM item WHERE deleted = 0"):
+                yield item_id
+
+    def stats(self) -> CatalogueStats:
+        """What is in the catalogue. Counts distinct labels, so it goes through all items."""
+        view = self.refresh()
+        connection = self._connection()
+        (num_items,) = connection.execute("SELECT COUNT(*) FROM item WHERE deleted = 0").fetchone()
+        labels = dict(
+            connection.execute(
+                "SELECT key, COUNT(DISTINCT value) FROM item, json_each(item.labels) WHERE deleted = 0 GROUP BY key"
+            ).fetchall()
+        )
+        (num_unlabelled,) = connection.execute(
+            "SELECT COUNT(*) FROM item WHERE deleted = 0 AND labels = '{}'"
+        ).fetchone()
+        snapshot = view.snapshot.info if view.snapshot else None
+        return CatalogueStats(
+            items=num_items,
+            labels=labels,
+            unlabelled=num_unlabelled,
+            encoder_id=self.manifest.id,
+            encoder_name=self.manifest.name,
+            dim=self.manifest.embedding_dim,
+            bundle_path=str(self.bundle_path),
+            snapshot_items=snapshot.count if snapshot else 0,
+            snapshot_kind=snapshot.kind if snapshot else None,
+            snapshot_recall=snapshot.recall if snapshot else None,
+            tail_items=len(view.tail_rows_M),
+            last_change=view.seq,
+            disk_bytes=sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file()),
+        )
+
+    def refresh(self) -> View:
+        """Take in what other processes and threads have written, and return the present view."""
+        view = self._view
+        if _last_seq(self._connection()) == view.seq:
+            return view
+        with self._lock, self._reading() as connection:
+            view = self._view
+            seq = _last_seq(connection)
+            changes = connection.execute("SELECT row, kind FROM change WHERE seq > ?", (view.seq,)).fetchall()
+            removed = {row for row, kind in changes if kind == "remove"}
+            added = [row for row, kind in changes if kind == "add" and row not in removed]
+            self._view = view.after(seq, self._vectors_of_rows(connection, added), removed)
+            return self._view
+
+    # Inside.
+
+    def _initial_view(self) -> View:
+        """The newest snapshot that is whole, and everything else as tail; without one, the whole truth as tail."""
+        dim = self.manifest.embedding_dim
+        newest = newest_snapshot(self.path)
+        snapshot = None
+        if newest is not None:
+            try:
+                snapshot = load_snapshot(self.path, newest, dim)
+            except SnapshotDamagedError as error:
+                logger.warning(
+                    "%s; searching the database itself until `lodisc index compact %s` has built another", error, self.path
+                )
+        with self._reading() as connection:
+            seq = _last_seq(connection)
+            if snapshot is not None and snapshot.info.seq > seq:
+                logger.warning("snapshot %d is ahead of the database (%d) and is not used", snapshot.info.seq, seq)
+                snapshot = None
+            known = snapshot.info.seq if snapshot else 0
+            removed = connection.execute("SELECT row FROM change WHERE seq > ? AND kind = 'remove'", (known,))
+            removed_rows = {row for (row,) in removed}
+            rows_M, tail_MD = self._vectors(
+                connection.execute(
+                    "SELECT embedding.row, vector FROM change JOIN embedding USING (row) "
+                    "WHERE seq > ? AND kind = 'add' ORDER BY row",
+                    (known,),
+                )
+            )
+        nothing = View(seq, snapshot, None, np.empty(0, np.int64), np.empty((0, dim), np.float32))
+        return nothing.after(seq, dict(zip(rows_M.tolist(), tail_MD, strict=True)), removed_rows)
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = connect(self.path)
+            self._local.connection = connection
+            self._connections.append(connection)  # appending is atomic; `close` takes them all
+        return connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own inside one read transaction, so that several statements see one state."""
+        connection = connect(self.path)
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        finally:
+            connection.close()
+
+    def _row(self, item_id: str) -> int | None:
+        found = self._connection().execute("SELECT row FROM item WHERE id = ? AND deleted = 0", (item_id,)).fetchone()
+        return None if found is None else int(found[0])
+
+    def _items_of_rows(self, rows: Sequence[int]) -> Iterator[tuple[int, Item]]:
+        for chunk in _chunks(rows):
+            for row, *columns in self._connection().execute(
+                "SELECT row, id, labels, metadata, source, content_hash FROM item "
+                f"WHERE row IN ({','.join('?' * len(chunk))})",
+                chunk,
+            ):
+                yield row, _item(*columns)
+
+    def _vectors_of_rows(self, connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+        vectors: dict[int, NDArray[np.float32]] = {}
+        for chunk in _chunks(rows):
+            statement = f"SELECT row, vector FROM embedding WHERE row IN ({','.join('?' * len(chunk))})"
+            found_N, vectors_ND = self._vectors(connection.execute(statement, chunk))
+            vectors.update(zip(found_N.tolist(), vectors_ND, strict=True))
+        return vectors
+
+    def _vectors(self, cursor: sqlite3.Cursor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rows (N,) and unit vectors (N, D) of a cursor over row and vector."""
+        rows: list[int] = []
+        blobs: list[bytes] = []
+        for row, blob in cursor:
+            rows.append(row)
+            blobs.append(blob)
+        return np.array(rows, np.int64), self._unpack(blobs)
+
+    def _pack(self, embedding_D: NDArray[np.float32]) -> bytes:
+        dim = self.manifest.embedding_dim
+        if embedding_D.shape != (dim,) or not np.isfinite(embedding_D).all():
+            raise ValueError(f"an embedding has shape {embedding_D.shape}, expected ({dim},) finite numbers")
+        return embedding_D.astype(STORED_DTYPE).tobytes()
+
+    def _unpack(self, blobs: Sequence[bytes]) -> NDArray[np.float32]:
+        dim = self.manifest.embedding_dim
+        vectors_ND = np.frombuffer(b"".join(blobs), STORED_DTYPE).astype(np.float32).reshape(len(blobs), dim)
+        norms_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+        return vectors_ND / np.maximum(norms_N1, np.finfo(np.float32).tiny)
+
+
+def _last_seq(connection: sqlite3.Connection) -> int:
+    (seq,) = connection.execute("SELECT COALESCE(MAX(seq), 0) FROM change").fetchone()
+    return int(seq)
+
+
+def _remove(connection: sqlite3.Connection, item_id: str) -> bool:
+    """Mark the item as deleted, drop its wide values, and note the change; False if there is none."""
+    found = connection.execute("SELECT row FROM item WHERE id = ? AND deleted = 0", (item_id,)).fetchone()
+    if found is None:
+        return False
+    connection.execute("UPDATE item SET deleted = 1 WHERE row = ?", found)
+    connection.execute("DELETE FROM embedding WHERE row = ?", found)
+    connection.execute("DELETE FROM thumbnail WHERE row = ?", found)
+    connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove')", found)
+    return True
+
+
+def _item(item_id: str, labels: str, metadata: str, source: str, content_hash: str) -> Item:
+    return Item(item_id, json.loads(labels), json.loads(metadata), source, content_hash)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]

@@ -1,0 +1,91 @@
+"""What goes into a catalogue and what comes out of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewItem:
+    """A picture to be put into a catalogue.
+
+    Attributes:
+        id: its name in the catalogue, unique.
+        labels: rank -> name, finest rank first; empty if nothing is known.
+        metadata: anything else, JSON values.
+        source: where the picture is.
+        content_hash: SHA-256 of its file, hex.
+        embedding: of length 1, float32, shape (D,).
+        thumbnail: a small WebP file.
+    """
+
+    id: str
+    labels: dict[str, str]
+    metadata: dict[str, Any]
+    source: str
+    content_hash: str
+    embedding: NDArray[np.float32]
+    thumbnail: bytes
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture of a catalogue, without its wide values."""
+
+    id: str
+    labels: dict[str, str]
+    metadata: dict[str, Any]
+    source: str
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class ItemPage:
+    """Some items, and the cursor of the next page, None at the end."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Match:
+    """An item that a search found; `score` is the cosine to the query, in [-1, 1]."""
+
+    id: str
+    score: float
+    labels: dict[str, str]
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogueStats:
+    """What is in a catalogue.
+
+    Attributes:
+        items: live items.
+        labels: number of distinct labels by rank.
+        unlabelled: items without a label.
+        encoder_id, encoder_name, dim, bundle_path: what filled it.
+        snapshot_items: vectors in the snapshot, counting those removed since.
+        snapshot_kind: FAISS index type; None without a snapshot.
+        snapshot_recall: its measured recall@10.
+        tail_items: items that are scanned exactly because they came after the snapshot.
+        last_change: number of the last write.
+        disk_bytes: of the whole folder.
+    """
+
+    items: int
+    labels: dict[str, int]
+    unlabelled: int
+    encoder_id: str
+    encoder_name: str
+    dim: int
+    bundle_path: str
+    snapshot_items: int
+    snapshot_kind: str | None
+    snapshot_recall: float | None
+    tail_items: int
+    last_change: int
+    disk_bytes: int

@@ -1,0 +1,80 @@
+"""What a person sees while a catalogue is filled: done, rate, time left, and the stage that limits."""
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PLAIN_LINE_EVERY_S = 5.0
+
+
+class Stages:
+    """Seconds that each stage of the pipeline has been busy, counted over all its workers."""
+
+    def __init__(self, workers: dict[str, int]) -> None:
+        self.workers = workers
+        self._busy_s: dict[str, float] = defaultdict(float)
+        self._lock = Lock()
+
+    @contextmanager
+    def busy(self, stage: str) -> Iterator[None]:
+        """Count the time of the block for a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy_s[stage] += time.perf_counter() - started
+
+    def load(self) -> dict[str, float]:
+        """Seconds that each stage needs at the least: its busy time over the number of its workers."""
+        with self._lock:
+            return {stage: seconds / self.workers.get(stage, 1) for stage, seconds in self._busy_s.items()}
+
+    def limiting(self) -> str | None:
+        """The stage that the others wait for."""
+        load = self.load()
+        return max(load, key=load.__getitem__) if load else None
+
+
+class BuildProgress:
+    """A bar on a terminal, a line every few seconds elsewhere, nothing when quiet."""
+
+    def __init__(self, total: int, stages: Stages, *, quiet: bool) -> None:
+        self.total, self.stages, self.quiet = total, stages, quiet
+        self.done = 0
+        self.started = self.last_line = time.monotonic()
+        self.bar: Progress | None = None
+        if not quiet and sys.stderr.isatty():
+            self.bar = Progress(
+                TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
+                TextColumn("left"), TimeRemainingColumn(),
+            )  # fmt: skip
+            self.task = self.bar.add_task("", total=total)
+
+    def __enter__(self) -> "BuildProgress":
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def advance(self, count: int) -> None:
+        """Count pictures that are dealt with."""
+        self.done += count
+        now = time.monotonic()
+        rate = self.done / max(now - self.started, 1e-9)
+        text = f"{rate:.0f} pictures/s, limited by {self.stages.limiting() or 'nothing yet'}"
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.done, description=text)
+        elif not self.quiet and now - self.last_line > PLAIN_LINE_EVERY_S:
+            self.last_line = now
+            left_s = (self.total - self.done) / rate
+            sys.stderr.write(f"{self.done}/{self.total}  {text}, {left_s:.0f} s left\n")
+            sys.stderr.flush()

@@ -1,0 +1,76 @@
+"""What one process knows of a catalogue at one change: a snapshot, what has gone since, and what has come since.
+
+Immutable: a search uses one view from beginning to end while writers go on.
+"""
+
+# Q queries, D embedding dim, N vectors of the snapshot, M of the tail, K neighbours.
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class View:
+    """A catalogue's vectors as of one change.
+
+    Attributes:
+        seq: the last change it takes into account.
+        snapshot: most of the vectors; None if there is no usable one.
+        removed_N: True at positions of the snapshot that are gone; None if none is.
+        tail_rows_M: rows that are not in the snapshot, ascending.
+        tail_MD: their vectors, searched exactly.
+    """
+
+    seq: int
+    snapshot: Snapshot | None
+    removed_N: NDArray[np.bool_] | None
+    tail_rows_M: NDArray[np.int64]
+    tail_MD: NDArray[np.float32]
+
+    def search(
+        self, queries_QD: NDArray[np.float32], k: int, excluded_rows: frozenset[int]
+    ) -> list[list[tuple[int, float]]]:
+        """For each query its k best rows with their cosines, best first, ties by row."""
+        wanted = k + len(excluded_rows)
+        found: list[list[tuple[int, float]]] = [[] for _ in queries_QD]
+        if self.snapshot is not None:
+            scores_QK, rows_QK = self.snapshot.search(queries_QD, wanted, self.removed_N)
+            _collect(found, scores_QK, rows_QK, excluded_rows)
+        if len(self.tail_rows_M):
+            scores_QM = queries_QD @ self.tail_MD.T
+            kept = min(wanted, scores_QM.shape[1])
+            best_QK = np.argpartition(-scores_QM, kept - 1, axis=1)[:, :kept]
+            _collect(found, np.take_along_axis(scores_QM, best_QK, axis=1), self.tail_rows_M[best_QK], excluded_rows)
+        return [sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k] for hits in found]
+
+    def after(
+        self,
+        seq: int,
+        added: dict[int, NDArray[np.float32]],
+        removed: set[int],
+    ) -> "View":
+        """The view after more changes: rows added, with their vectors, and rows removed."""
+        removed_N = self.removed_N
+        if self.snapshot is not None and removed:
+            gone = np.isin(self.snapshot.rows_N, np.fromiter(removed, np.int64))
+            if gone.any():
+                removed_N = gone if removed_N is None else removed_N | gone
+        stays_M = ~np.isin(self.tail_rows_M, np.fromiter(removed, np.int64, len(removed)))
+        fresh = [row for row in sorted(added) if row not in removed]
+        rows_M = np.concatenate([self.tail_rows_M[stays_M], np.array(fresh, np.int64)])
+        vectors = [self.tail_MD[stays_M], *(added[row][np.newaxis] for row in fresh)]
+        return View(seq, self.snapshot, removed_N, rows_M, np.concatenate(vectors))
+
+
+def _collect(
+    found: list[list[tuple[int, float]]],
+    scores_QK: NDArray[np.float32],
+    rows_QK: NDArray[np.int64],
+    excluded_rows: frozenset[int],
+) -> None:
+    for hits, scores, rows in zip(found, scores_QK.tolist(), rows_QK.tolist(), strict=True):
+        hits.extend((row, score) for row, score in zip(rows, scores, strict=True) if row >= 0 and row not in excluded_rows)

@@ -1,0 +1,188 @@
+"""`lodisc index`: build and look after a catalogue."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from encoder.bundle import Bundle
+from encoder.errors import ConfigError
+from encoder.image_encoder import ImageEncoder
+from index.build import BATCH_SIZE, BuildReport, build, open_for_build, writing_alone
+from index.catalogue import Catalogue
+from index.items import CatalogueStats
+from index.sources import read_source
+
+HELP = """\
+Build and look after a catalogue.
+
+examples:
+  lodisc index build catalogue/ --images photos/ --bundle bundle/ --ranks species,genus
+  lodisc index build catalogue/ --images photos.csv --bundle bundle/
+  lodisc index add catalogue/ --images more-photos/
+  lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg
+  lodisc index stats catalogue/
+
+`build` may be run again at any time: it continues after an interruption, takes in what is new or changed, and leaves
+alone what is already there. Pictures that cannot be read are listed in catalogue/rejected.csv.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    build_parser = actions.add_parser("build", help="make the catalogue of a source, or bring it up to date")
+    _add_source_arguments(build_parser)
+    build_parser.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE", help="the encoder")
+    build_parser.add_argument("--fresh", action="store_true", help="throw the catalogue away and start anew")
+    build_parser.add_argument("--prune", action="store_true", help="delete items that the source no longer has")
+    build_parser.set_defaults(action_handler=_build)
+
+    add_parser = actions.add_parser("add", help="add the pictures of another source")
+    _add_source_arguments(add_parser)
+    add_parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
+    add_parser.set_defaults(action_handler=_add)
+
+    remove_parser = actions.add_parser("remove", help="remove items by id")
+    _add_catalogue_argument(remove_parser)
+    remove_parser.add_argument("ids", nargs="+", metavar="ID", help="as `lodisc search` prints it")
+    remove_parser.set_defaults(action_handler=_remove)
+
+    stats_parser = actions.add_parser("stats", help="what is in the catalogue")
+    _add_catalogue_argument(stats_parser)
+    stats_parser.add_argument("--json", action="store_true", help="as JSON")
+    stats_parser.set_defaults(action_handler=_stats)
+
+    compact_parser = actions.add_parser("compact", help="build the search snapshot anew")
+    _add_catalogue_argument(compact_parser)
+    compact_parser.set_defaults(action_handler=_compact)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the action."""
+    code: int = args.action_handler(args)
+    return code
+
+
+def _add_catalogue_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of the catalogue")
+
+
+def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_catalogue_argument(parser)
+    parser.add_argument(
+        "--images", type=Path, required=True, metavar="SOURCE",
+        help="a folder (sub-folder = label), or a CSV with a column path and, if you like, id, label and others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ranks", type=_ranks, default=(), metavar="A,B",
+        help="names of the label ranks, finest first: of the sub-folders from the inside out, or of CSV columns",
+    )  # fmt: skip
+    parser.add_argument("--threads", type=_positive, metavar="N", help="that read and decode (default: cores)")
+    parser.add_argument(
+        "--batch-size", type=_positive, default=BATCH_SIZE, metavar="N", help="pictures an encoder call (%(default)s)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _build(args: argparse.Namespace) -> int:
+    pictures = read_source(args.images, args.ranks)
+    bundle = Bundle.open(args.bundle)
+    with open_for_build(args.catalogue, bundle, ranks=args.ranks, fresh=args.fresh) as catalogue:
+        report = build(
+            catalogue, ImageEncoder(bundle), pictures,
+            threads=args.threads, batch_size=args.batch_size, prune=args.prune, quiet=args.quiet or args.json,
+        )  # fmt: skip
+    return _print_report(args, report)
+
+
+def _add(args: argparse.Namespace) -> int:
+    with Catalogue.open(args.catalogue) as catalogue:
+        pictures = read_source(args.images, args.ranks or catalogue.ranks)
+        encoder = ImageEncoder(catalogue.find_bundle(args.bundle))
+        report = build(
+            catalogue, encoder, pictures,
+            threads=args.threads, batch_size=args.batch_size, prune=None, quiet=args.quiet or args.json,
+        )  # fmt: skip
+    return _print_report(args, report)
+
+
+def _remove(args: argparse.Namespace) -> int:
+    with Catalogue.open(args.catalogue) as catalogue, writing_alone(args.catalogue):
+        missing = [item_id for item_id in args.ids if catalogue.get(item_id) is None]
+        removed = catalogue.delete(args.ids)
+    print(f"removed {removed} of {len(args.ids)} items")
+    for item_id in missing:
+        sys.stderr.write(f"no item {item_id!r} in {args.catalogue}\n")
+    return 1 if missing else 0
+
+
+def _stats(args: argparse.Namespace) -> int:
+    with Catalogue.open(args.catalogue) as catalogue:
+        stats = catalogue.stats()
+    print(json.dumps(asdict(stats), indent=2) if args.json else _stats_text(args.catalogue, stats))
+    return 0
+
+
+def _compact(args: argparse.Namespace) -> int:
+    with Catalogue.open(args.catalogue) as catalogue, writing_alone(args.catalogue):
+        info = catalogue.compact()
+    print(f"snapshot {info.seq}: {info.count} items, {info.kind}, recall@10 {info.recall:.3f} against exact search")
+    return 0
+
+
+def _stats_text(path: Path, stats: CatalogueStats) -> str:
+    labels = ", ".join(f"{count} {rank}" for rank, count in stats.labels.items()) or "none"
+    snapshot = (
+        f"{stats.snapshot_items} items ({stats.snapshot_kind}, recall@10 {stats.snapshot_recall:.3f})"
+        if stats.snapshot_kind
+        else "none: every search scans the database; `lodisc index compact` builds one"
+    )
+    return "\n".join(
+        [
+            f"catalogue   {path}",
+            f"items       {stats.items}",
+            f"labels      {labels}; {stats.unlabelled} items have none",
+            f"encoder     {stats.encoder_name} ({stats.encoder_id}), {stats.dim} dimensions",
+            f"bundle      {stats.bundle_path}",
+            f"snapshot    {snapshot}",
+            f"since then  {stats.tail_items} items, scanned exactly",
+            f"on disk     {stats.disk_bytes / 1e6:.1f} MB",
+        ]
+    )
+
+
+def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
+    if args.json:
+        print(json.dumps(asdict(report), indent=2))
+        return 0
+    rate = report.total / max(report.seconds, 1e-9)
+    print(
+        f"{args.catalogue}: {report.total} pictures in {report.seconds:.1f} s ({rate:.0f}/s, "
+        f"limited by {report.limited_by}): {report.encoded} encoded, {report.reused} copies of known content, "
+        f"{report.relabelled} with new labels, {report.unchanged} unchanged, {len(report.rejected)} rejected"
+    )
+    if report.rejected:
+        print(f"rejected: see {args.catalogue / 'rejected.csv'} (first: {report.rejected[0][0]}: {report.rejected[0][1]})")
+    if report.not_in_source:
+        outcome = "deleted" if report.pruned else "kept; --prune deletes them"
+        print(f"{report.not_in_source} items of the catalogue are not in the source: {outcome}")
+    print(f"next: lodisc search {args.catalogue} PICTURE, or lodisc serve {args.catalogue}")
+    return 0
+
+
+def _ranks(text: str) -> Sequence[str]:
+    ranks = tuple(name.strip() for name in text.split(","))
+    if not all(ranks) or len(set(ranks)) < len(ranks):
+        raise ConfigError(f"--ranks is {text!r}, expected different names separated by commas, finest first")
+    return ranks
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)

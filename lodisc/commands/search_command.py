@@ -1,0 +1,87 @@
+"""`lodisc search`: what is this picture, according to a catalogue?"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from encoder.errors import ConfigError
+from encoder.image_encoder import ImageEncoder
+from encoder.preprocessing import decode_picture, preprocess, read_picture
+from index.answer import answer
+from index.catalogue import MAX_K, Catalogue
+
+HELP = """\
+Find the pictures of a catalogue that are most like a picture, and the name they vote for.
+
+examples:
+  lodisc search catalogue/ unknown.jpg
+  lodisc search catalogue/ unknown.jpg -k 20 --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of the catalogue")
+    parser.add_argument("picture", type=Path, metavar="PICTURE", help="the picture to ask about")
+    parser.add_argument("-k", type=int, default=10, metavar="N", help=f"neighbours, 1 to {MAX_K} (%(default)s)")
+    parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
+    parser.add_argument("--json", action="store_true", help="print what POST /search answers")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search and print."""
+    if not 1 <= args.k <= MAX_K:
+        raise ConfigError(f"-k is {args.k}, expected 1 to {MAX_K}")
+    with Catalogue.open(args.catalogue) as catalogue:
+        encoder = ImageEncoder(catalogue.find_bundle(args.bundle))
+        document = _search(catalogue, encoder, args.picture, args.k)
+    if args.json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        _print(document, args.picture)
+    return 0
+
+
+def _search(catalogue: Catalogue, encoder: ImageEncoder, picture: Path, k: int) -> dict[str, Any]:
+    clock = [time.perf_counter()]
+    preprocessing = encoder.manifest.preprocessing
+    pixels = preprocess(
+        decode_picture(read_picture(picture), min_side_wanted=preprocessing.image_size), preprocessing
+    )
+    clock.append(time.perf_counter())
+    query_1D = encoder.encode(pixels[None]).embedding_BD
+    clock.append(time.perf_counter())
+    matches = catalogue.search(query_1D, k=k)[0]
+    clock.append(time.perf_counter())
+    timing_ms = {
+        stage: (end - start) * 1e3
+        for stage, start, end in zip(("decode", "encode", "search"), clock, clock[1:], strict=False)
+    }
+    return answer(encoder.manifest, matches, timing_ms, domain=catalogue.domain)
+
+
+def _print(document: dict[str, Any], picture: Path) -> None:
+    console = Console()
+    prediction = document["prediction"]
+    if not document["matches"]:
+        console.print("the catalogue is empty: nothing to compare with")
+        return
+    if prediction["label"] is not None:
+        console.print(
+            f"{picture}: [bold]{prediction['label']}[/bold] ({prediction['rank']}), "
+            f"{prediction['confidence']:.0%} of the vote of {len(document['matches'])} neighbours (not calibrated)"
+        )
+    table = Table()
+    table.add_column("cosine", justify="right")
+    table.add_column("labels")
+    table.add_column("id")
+    for match in document["matches"]:
+        table.add_row(f"{match['score']:.3f}", ", ".join(match["labels"].values()), match["id"])
+    console.print(table)
+    if document["note"]:
+        console.print(document["note"])
