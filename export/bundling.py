@@ -109,7 +109,7 @@ def _manifest(
     backbone, recipe = model.backbone, state.recipe
     preprocessing = serving_preprocessing(recipe.image_size)
     sha256 = hashlib.sha256(graph).hexdigest()
-    data_name = Path(state.data).name
+    data_name = _data_name(Path(state.data))
     epochs = state.step / max(1, state.num_pictures // recipe.batch_size)
     trained_on = (
         "nothing: these are the initial weights of its recipe"
@@ -133,3 +133,8 @@ def _manifest(
         recipe=recipe_values(recipe),
         created_with={package: importlib.metadata.version(package) for package in ("lodisc", "torch", "onnx")},
     )
+
+
+def _data_name(data: Path) -> str:
+    """What to call a data folder: its name, with its parent's where the name alone says nothing."""
+    return f"{data.parent.name}/{data.name}" if data.name in ("train", "images", "data") else data.name
