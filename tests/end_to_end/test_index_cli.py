@@ -1,0 +1,108 @@
+"""`lodisc index` and `lodisc search` as a person types them: output, one clear line for each fault, exit codes."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+
+def lodisc(*arguments):
+    return subprocess.run([sys.executable, "-m", "lodisc", *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture
+def catalogue(tmp_path, tiny_bundle, picture_folder):
+    path = tmp_path / "catalogue"
+    done = lodisc("index", "build", path, "--images", picture_folder, "--bundle", tiny_bundle)
+    assert done.returncode == 0, done.stderr
+    assert "12 encoded" in done.stdout
+    assert "limited by" in done.stdout
+    return path
+
+
+def test_search_finds_the_picture_itself(catalogue, picture_folder):
+    done = lodisc("search", catalogue, picture_folder / "green" / "1.png", "-k", 3, "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert answer["matches"][0]["id"] == "green/1.png"
+    assert answer["matches"][0]["score"] == pytest.approx(1, abs=1e-4)
+    assert answer["matches"][0]["thumbnail"] == "/items/green/1.png/thumbnail"
+    assert len(answer["matches"]) == 3
+    assert answer["prediction"]["label"] == "green"
+    assert answer["prediction"]["unknown"] is None
+    assert set(answer["timing_ms"]) == {"decode", "encode", "search"}
+
+
+def test_search_for_people_says_the_name_and_the_domain(catalogue, picture_folder):
+    done = lodisc("search", catalogue, picture_folder / "green" / "1.png")
+    assert "green (label)" in done.stdout
+    assert "green/1.png" in done.stdout
+    assert "lodisc train" in done.stdout
+
+
+def test_add_remove_stats_compact(catalogue, tmp_path, picture_folder):
+    more = tmp_path / "more" / "grey"
+    more.mkdir(parents=True)
+    shutil.copy(picture_folder / "red" / "0.png", more / "copy.png")
+    assert "1 copies of known content" in lodisc("index", "add", catalogue, "--images", more.parent).stdout
+    done = lodisc("index", "remove", catalogue, "red/0.png", "red/none.png")
+    assert (done.returncode, done.stdout) == (1, "removed 1 of 2 items\n")
+    assert "red/none.png" in done.stderr
+    stats = json.loads(lodisc("index", "stats", catalogue, "--json").stdout)
+    assert stats["items"] == 12
+    assert "recall@10 1.000" in lodisc("index", "compact", catalogue).stdout
+    assert "items       12" in lodisc("index", "stats", catalogue).stdout
+
+
+def faults(tmp_path, bundle, other, photos, catalogue):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "no-path.csv").write_text("file\na.png\n")
+    (tmp_path / "twice.csv").write_text("path,id\nphotos/red/0.png,x\nphotos/red/1.png,x\n")
+    (tmp_path / "a-file").write_text("")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no")
+    new = tmp_path / "new"
+    build = ("index", "build", new, "--bundle", bundle, "--images")
+    return {
+        "missing folder": ((*build, tmp_path / "nowhere"), "does not exist"),
+        "empty folder": ((*build, tmp_path / "empty"), "holds no pictures"),
+        "csv without its columns": ((*build, tmp_path / "no-path.csv"), "no column path"),
+        "two rows with one id": ((*build, tmp_path / "twice.csv"), "both have the id 'x'"),
+        "another bundle": (("index", "build", catalogue, "--images", photos, "--bundle", other), "--fresh"),
+        "missing bundle": (("index", "build", new, "--images", photos, "--bundle", tmp_path / "no"), "does not exist"),
+        "catalogue is a file": (("index", "build", tmp_path / "a-file", "--images", photos, "--bundle", bundle), "not a catalogue"),
+        "no catalogue": (("index", "stats", tmp_path / "none"), "not a catalogue"),
+        "search with another bundle": (("search", catalogue, photos / "red/0.png", "--bundle", other), "--fresh"),
+        "search with an undecodable picture": (("search", catalogue, tmp_path / "broken.png"), "picture"),
+        "search with a missing picture": (("search", catalogue, tmp_path / "gone.png"), "does not exist"),
+        "k out of range": (("search", catalogue, photos / "red/0.png", "-k", 0), "expected 1 to 1000"),
+        "ranks twice": ((*build, photos, "--ranks", "a,a"), "--ranks"),
+    }
+
+
+def test_faults_are_one_clear_line_and_exit_code_2(tmp_path, tiny_bundle, other_bundle, picture_folder, catalogue):
+    for name, (arguments, message) in faults(tmp_path, tiny_bundle, other_bundle, picture_folder, catalogue).items():
+        done = lodisc(*arguments)
+        assert done.returncode == 2, name
+        assert done.stderr.startswith("lodisc: error: "), name
+        assert done.stderr.count("\n") == 1, name
+        assert message in done.stderr, name
+        assert done.stdout == "", name
+    assert not (tmp_path / "new").exists(), "a refused build left something behind"
+
+
+@pytest.mark.parametrize("arguments", [("index",), ("index", "build"), ("search",), ("index", "fly"), ("fly",)])
+def test_wrong_usage_is_explained(arguments):
+    done = lodisc(*arguments)
+    assert done.returncode == 2
+    assert "usage: lodisc" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("index", "--help"), ("index", "build", "--help"), ("search", "--help"), ("--version",)]
+)
+def test_help_and_version(arguments):
+    done = lodisc(*arguments)
+    assert done.returncode == 0
+    assert "lodisc" in done.stdout

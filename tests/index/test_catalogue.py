@@ -1,0 +1,354 @@
+"""The catalogue against a dictionary and brute force: whatever is put, deleted, compacted or reopened."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tiny_encoder import DIM, write_tiny_bundle
+
+from encoder.bundle import Bundle
+from encoder.errors import (
+    BundleNotFoundError,
+    CatalogueBusyError,
+    CatalogueCorruptError,
+    CatalogueNotFoundError,
+    EncoderMismatchError,
+    NotFoundError,
+    SchemaVersionError,
+)
+from index.build import writing_alone
+from index.catalogue import Catalogue
+from index.items import NewItem
+from index.snapshot import newest_snapshot
+
+
+def unit(seed):
+    vector = np.random.default_rng(seed).normal(size=DIM).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def new_item(item_id, seed, label="a", **metadata):
+    return NewItem(
+        id=item_id,
+        labels={"label": label},
+        metadata=metadata,
+        source=f"/pictures/{item_id}",
+        content_hash=f"{seed:064x}",
+        embedding=unit(seed),
+        thumbnail=b"thumbnail of %d" % seed,
+    )
+
+
+def brute_force(truth, query, k):
+    """Ids by cosine, from a plain dictionary."""
+    scored = sorted(((-float(unit(seed) @ query), item_id) for item_id, seed in truth.items()))
+    return [item_id for _, item_id in scored[:k]], [-score for score, _ in scored[:k]]
+
+
+@pytest.fixture
+def catalogue(tmp_path, tiny_bundle):
+    with Catalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle), ranks=("label",)) as opened:
+        yield opened
+
+
+def found_ids(catalogue, seed, k=5, **options):
+    return [match.id for match in catalogue.search(unit(seed)[None], k=k, **options)[0]]
+
+
+def test_what_is_put_comes_out(catalogue):
+    catalogue.put([new_item("a/1", 1, "finch", year=2011, place="Ulm")])
+    item = catalogue.get("a/1")
+    assert (item.labels, item.metadata, item.source) == ({"label": "finch"}, {"year": 2011, "place": "Ulm"}, "/pictures/a/1")
+    assert catalogue.thumbnail("a/1") == b"thumbnail of 1"
+    assert catalogue.embedding("a/1") @ unit(1) == pytest.approx(1.0, abs=1e-5)
+    assert catalogue.get("a/2") is None
+    assert catalogue.thumbnail("a/2") is None
+    with pytest.raises(NotFoundError, match="a/2"):
+        catalogue.embedding("a/2")
+
+
+def test_a_put_with_a_known_id_replaces_it(catalogue):
+    catalogue.put([new_item("x", 1, "old")])
+    catalogue.compact()
+    catalogue.put([new_item("x", 2, "new")])
+    assert catalogue.get("x").labels == {"label": "new"}
+    matches = catalogue.search(unit(2)[None], k=10)[0]
+    assert [(m.id, round(m.score, 3)) for m in matches] == [("x", 1.0)]
+
+
+def test_a_failing_put_leaves_nothing(catalogue):
+    bad = new_item("b", 2)
+    object.__setattr__(bad, "labels", {"label": float("nan")})
+    with pytest.raises(ValueError, match="Out of range float"):
+        catalogue.put([new_item("a", 1), bad])
+    assert catalogue.items().items == []
+    assert found_ids(catalogue, 1) == []
+
+
+def test_embeddings_of_another_length_or_not_finite_are_refused(catalogue):
+    for wrong in (np.ones(DIM + 1, np.float32), np.full(DIM, np.nan, np.float32)):
+        item = new_item("a", 1)
+        object.__setattr__(item, "embedding", wrong)
+        with pytest.raises(ValueError, match="expected"):
+            catalogue.put([item])
+
+
+@pytest.mark.parametrize("compacted", [0, 10, 40])
+def test_search_is_brute_force_over_snapshot_and_tail(catalogue, compacted):
+    truth = {}
+    for number in range(40):
+        if number == compacted:
+            catalogue.compact()
+        catalogue.put([new_item(f"i{number}", number)])
+        truth[f"i{number}"] = number
+    for item_id in ("i3", "i12", "i39"):
+        assert catalogue.delete([item_id]) == 1
+        del truth[item_id]
+    for seed in range(100, 120):
+        ids, scores = brute_force(truth, unit(seed), 7)
+        matches = catalogue.search(unit(seed)[None], k=7)[0]
+        assert [m.id for m in matches] == ids
+        assert [m.score for m in matches] == pytest.approx(scores, abs=2e-3)
+
+
+def test_k_counts_live_items_and_is_bounded(catalogue):
+    catalogue.put([new_item(f"i{n}", n) for n in range(5)])
+    catalogue.compact()
+    catalogue.delete(["i0", "i1"])
+    assert len(found_ids(catalogue, 9, k=3)) == 3
+    assert len(found_ids(catalogue, 9, k=1000)) == 3
+    for k in (0, 1001):
+        with pytest.raises(ValueError, match="k is"):
+            found_ids(catalogue, 9, k=k)
+
+
+def test_excluded_ids_are_not_found_but_still_there(catalogue):
+    catalogue.put([new_item(f"i{n}", n) for n in range(4)])
+    assert found_ids(catalogue, 2, k=1) == ["i2"]
+    assert "i2" not in found_ids(catalogue, 2, k=4, exclude_ids=["i2", "no such id"])
+    assert len(found_ids(catalogue, 2, k=3, exclude_ids=["i2"])) == 3
+
+
+def test_several_queries_are_answered_apart(catalogue):
+    catalogue.put([new_item(f"i{n}", n) for n in range(6)])
+    answers = catalogue.search(np.stack([unit(4), unit(1)]), k=1)
+    assert [[m.id for m in matches] for matches in answers] == [["i4"], ["i1"]]
+
+
+def test_empty_catalogue_answers_nothing(catalogue):
+    assert found_ids(catalogue, 1) == []
+    assert catalogue.compact().count == 0
+    assert found_ids(catalogue, 1) == []
+
+
+def test_pages_go_through_everything_once(catalogue):
+    catalogue.put([new_item(f"{n:03}", n) for n in range(25)])
+    seen, cursor = [], None
+    while True:
+        page = catalogue.items(cursor, 10)
+        seen += [item.id for item in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == [f"{n:03}" for n in range(25)]
+
+
+def test_another_open_catalogue_sees_a_write_at_its_next_search(catalogue):
+    with Catalogue.open(catalogue.path) as reader:
+        assert found_ids(reader, 1) == []
+        catalogue.put([new_item("a", 1), new_item("b", 2)])
+        assert found_ids(reader, 1, k=1) == ["a"]
+        catalogue.compact()
+        catalogue.delete(["a"])
+        assert found_ids(reader, 1) == ["b"]
+
+
+def test_another_process_sees_a_write(catalogue):
+    catalogue.put([new_item("a", 1)])
+    program = (
+        "import sys; from pathlib import Path; from index.catalogue import Catalogue\n"
+        "with Catalogue.open(Path(sys.argv[1])) as c:\n"
+        "    print(c.search(c.embedding('a')[None], k=1)[0][0].id, c.delete(['a']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(catalogue.path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["a", "1"]
+    assert found_ids(catalogue, 1) == []
+
+
+@pytest.mark.parametrize("damage", ["deleted", "flipped", "truncated", "rows"])
+def test_a_damaged_snapshot_costs_nothing_but_speed(catalogue, damage, caplog):
+    catalogue.put([new_item(f"i{n}", n) for n in range(30)])
+    catalogue.compact()
+    catalogue.delete(["i7"])
+    folder = catalogue.path / "ann" / str(newest_snapshot(catalogue.path))
+    if damage == "deleted":
+        shutil.rmtree(catalogue.path / "ann")
+    elif damage == "flipped":
+        content = bytearray((folder / "index.faiss").read_bytes())
+        content[-5] ^= 0x10
+        (folder / "index.faiss").write_bytes(content)
+    elif damage == "truncated":
+        (folder / "snapshot.json").write_text("{")
+    else:
+        (folder / "rows.npy").unlink()
+    with Catalogue.open(catalogue.path) as reopened:
+        assert found_ids(reopened, 3, k=1) == ["i3"]
+        assert len(found_ids(reopened, 3, k=100)) == 29
+        assert bool(caplog.records) == (damage != "deleted")
+        assert reopened.stats().snapshot_kind is None
+        reopened.compact()
+        assert reopened.stats().snapshot_items == 29
+
+
+def test_a_compaction_keeps_one_snapshot_and_reports_its_recall(catalogue):
+    catalogue.put([new_item(f"i{n}", n) for n in range(50)])
+    catalogue.compact()
+    catalogue.put([new_item("late", 99)])
+    info = catalogue.compact()
+    assert [path.name for path in (catalogue.path / "ann").iterdir()] == [str(info.seq)]
+    assert (info.count, info.recall) == (51, 1.0)
+    assert catalogue.stats().tail_items == 0
+
+
+def test_stats(catalogue):
+    catalogue.put([new_item("a", 1, "x"), new_item("b", 2, "y"), new_item("c", 3, "y")])
+    nameless = new_item("d", 4)
+    object.__setattr__(nameless, "labels", {})
+    catalogue.put([nameless])
+    stats = catalogue.stats()
+    assert (stats.items, stats.labels, stats.unlabelled, stats.tail_items) == (4, {"label": 2}, 1, 4)
+
+
+def test_another_encoder_is_refused_with_the_mending_command(catalogue, other_bundle):
+    other = Bundle.open(other_bundle).manifest.id
+    with pytest.raises(EncoderMismatchError, match=r"lodisc index build .* --fresh"):
+        Catalogue.open(catalogue.path, encoder_id=other)
+    with pytest.raises(EncoderMismatchError, match=r"--bundle .*other.* --fresh"):
+        catalogue.find_bundle(other_bundle)
+
+
+def test_a_bundle_that_moved_is_asked_for(tmp_path):
+    bundle = write_tiny_bundle(tmp_path / "here")
+    with Catalogue.create(tmp_path / "c", Bundle.open(bundle)) as catalogue:
+        moved = bundle.rename(tmp_path / "there")
+        with pytest.raises(BundleNotFoundError, match="--bundle"):
+            catalogue.find_bundle()
+        assert catalogue.find_bundle(moved).path == moved
+
+
+def test_missing_newer_foreign_and_damaged_databases_are_told_apart(tmp_path, catalogue):
+    with pytest.raises(CatalogueNotFoundError, match="lodisc index build"):
+        Catalogue.open(tmp_path / "nothing")
+    newer = tmp_path / "newer"
+    shutil.copytree(catalogue.path, newer)
+    connection = sqlite3.connect(newer / "catalogue.sqlite")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(SchemaVersionError, match="99"):
+        Catalogue.open(newer)
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "catalogue.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 99)
+    with pytest.raises(CatalogueCorruptError, match="cannot be read"):
+        Catalogue.open(foreign)
+
+
+def test_two_bulk_writers_are_one_too_many(catalogue):
+    with writing_alone(catalogue.path), pytest.raises(CatalogueBusyError, match="wait"), writing_alone(catalogue.path):
+        pass
+
+
+def test_threads_search_while_one_writes(catalogue):
+    """Each answer is right for some moment: an item is found if it was there before, never after its deletion."""
+    catalogue.put([new_item(f"fixed{n}", n) for n in range(20)])
+    catalogue.compact()
+    faults, stop = [], threading.Event()
+
+    def read(number):
+        try:
+            while not stop.is_set():
+                ids = found_ids(catalogue, number, k=100)
+                if ids[0] != f"fixed{number}" or len(set(ids)) != len(ids):
+                    faults.append(ids)
+                if sum(item_id.startswith("fixed") for item_id in ids) != 20:
+                    faults.append(ids)
+        except Exception as error:
+            faults.append(error)
+
+    readers = [threading.Thread(target=read, args=(number,)) for number in range(4)]
+    for reader in readers:
+        reader.start()
+    for turn in range(30):
+        catalogue.put([new_item(f"new{turn}", 1000 + turn)])
+        if turn % 3 == 0:
+            catalogue.delete([f"new{turn - 1}"])
+        if turn % 10 == 0:
+            catalogue.compact()
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert faults == []
+
+
+class AnySequence(RuleBasedStateMachine):
+    """Any sequence of writes, compactions and re-openings equals a dictionary with brute-force search."""
+
+    ids = st.sampled_from([f"id{n}" for n in range(8)])
+
+    @initialize()
+    def start(self):
+        import tempfile
+        from pathlib import Path
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "catalogue"
+        bundle = write_tiny_bundle(Path(self.folder.name) / "bundle")
+        self.catalogue = Catalogue.create(self.path, Bundle.open(bundle))
+        self.truth = {}
+
+    @rule(item_id=ids, seed=st.integers(0, 30))
+    def put(self, item_id, seed):
+        self.catalogue.put([new_item(item_id, seed)])
+        self.truth[item_id] = seed
+
+    @rule(item_id=ids)
+    def delete(self, item_id):
+        assert self.catalogue.delete([item_id]) == (item_id in self.truth)
+        self.truth.pop(item_id, None)
+
+    @rule()
+    def compact(self):
+        self.catalogue.compact()
+
+    @rule()
+    def reopen(self):
+        self.catalogue.close()
+        self.catalogue = Catalogue.open(self.path)
+
+    @invariant()
+    def equals_the_dictionary(self):
+        if not hasattr(self, "catalogue"):
+            return
+        matches = self.catalogue.search(unit(500)[None], k=5)[0]
+        _, scores = brute_force(self.truth, unit(500), 5)
+        assert [m.score for m in matches] == pytest.approx(scores, abs=2e-3)
+        assert all(m.id in self.truth for m in matches)
+        assert {item.id for item in self.catalogue.items().items} == set(self.truth)
+
+    def teardown(self):
+        if hasattr(self, "catalogue"):
+            self.catalogue.close()
+            self.folder.cleanup()
+
+
+TestAnySequence = AnySequence.TestCase
+TestAnySequence.settings = settings(
+    max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+)
