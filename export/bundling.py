@@ -14,7 +14,7 @@ from encoder.errors import PictureError, SourceError
 from encoder.image_encoder import ImageEncoder
 from encoder.manifest import Manifest, Variant, bundle_id
 from encoder.picture_files import list_pictures
-from export.onnx_graph import OUTPUT_NAMES, to_onnx
+from export.onnx_graph import OUTPUT_NAMES, store_weights_as_half, to_onnx
 from export.parity import Parity, measure_parity, require_parity
 from training.checkpoint import RunState, build_model, load_model
 from training.embedding import EmbeddingModel, read_pixels, serving_preprocessing
@@ -33,6 +33,7 @@ def export_run(
     licence: str = "not stated",
     figures: Mapping[str, float] | None = None,
     untrained: bool = False,
+    half_weights: bool = False,
     overwrite: bool = False,
 ) -> tuple[Manifest, Parity]:
     """Export a run, compare the graph with torch on real pictures, and only then write the bundle.
@@ -46,6 +47,7 @@ def export_run(
         licence: of the weights.
         figures: measurements to store, as name -> value.
         untrained: export the recipe's initial weights instead: the control of a comparison.
+        half_weights: store the weights as float16, which halves the file; the gate then compares those.
         overwrite: replace a bundle that is already there.
 
     Raises:
@@ -57,6 +59,8 @@ def export_run(
         model = build_model(state.recipe)
     embedding_model = EmbeddingModel(model.base.backbone, state.recipe.feature).eval()
     graph = to_onnx(embedding_model)
+    if half_weights:
+        graph = store_weights_as_half(graph)
 
     files, pixels_NSS3 = _parity_pictures(pictures or Path(state.data), state.recipe.image_size)
     manifest = _manifest(embedding_model, state, graph, name or out.name, domain, licence, figures or {}, untrained)

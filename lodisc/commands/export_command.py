@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--figures", type=Path, metavar="JSON", help="measurements to store: the output of lodisc evaluate --json"
     )
     parser.add_argument("--untrained", action="store_true", help="export the initial weights instead, as a control")
+    parser.add_argument("--half-weights", action="store_true", help="store the weights as float16: half the file")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is already there")
 
 
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         licence=args.licence,
         figures=_read_figures(args.figures) if args.figures else None,
         untrained=args.untrained,
+        half_weights=args.half_weights,
         overwrite=args.overwrite,
     )
     print(

@@ -1,0 +1,145 @@
+"""`lodisc demo`: from nothing to a server that answers, with drawn insects or with a person's own pictures."""
+
+import argparse
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+import lodisc
+from encoder.bundle import Bundle
+from encoder.errors import BundleNotFoundError, ConfigError
+from encoder.image_encoder import ImageEncoder
+from encoder.picture_files import list_pictures
+from index.build import build, open_for_build
+from index.sources import read_source
+from lodisc.insects.rates import Rates, measure
+from lodisc.insects.specimens import write_specimens
+
+HELP = """\
+Draw thirty species of winged insects, index them, measure how well held-out specimens are named, and serve the
+catalogue. With --images, index your own folder instead (sub-folder = label).
+
+examples:
+  lodisc demo
+  lodisc demo --port 8080
+  lodisc demo --images photos/
+"""
+
+BUNDLES_DIR = Path(lodisc.__file__).parent.parent / "bundles"
+RANKS = ("species", "genus")
+UNTRAINED = "demo-untrained"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--images", type=Path, metavar="DIR", help="your own pictures instead of the drawn insects")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-catalogue"), metavar="DIR", help="where all of it goes (%(default)s)"
+    )
+    parser.add_argument(
+        "--bundle", type=Path, default=BUNDLES_DIR / "demo", metavar="BUNDLE", help="the encoder (default: bundles/demo)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", metavar="IP", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=3000, metavar="N", help="port to listen on (%(default)s)")
+    parser.add_argument("--no-serve", action="store_true", help="stop before serving")
+    parser.add_argument("--draw-only", action="store_true", help="only draw the insects")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw, index, measure, serve."""
+    if args.draw_only:
+        print(f"drawn: {_draw(args.out)}")
+        return 0
+    if not args.bundle.is_dir():
+        raise BundleNotFoundError(f"bundle {args.bundle} is not there; run from a checkout, or name one with --bundle")
+    bundle = Bundle.open(args.bundle)
+    if args.images is not None:
+        catalogue, example = args.out / "catalogue", _own_pictures(args.images, args.out, bundle)
+    else:
+        catalogue, example = args.out / "catalogue", _insects(args.out, bundle)
+    if args.no_serve:
+        print(f"ask it: lodisc search {shlex.quote(str(catalogue))} {shlex.quote(str(example))}")
+        return 0
+    return _serve(catalogue, args.bundle, args.host, args.port, example)
+
+
+def _draw(out: Path) -> Path:
+    """The drawn specimens below `out`, drawn now if they are not there yet."""
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("drawing", total=None)
+        return write_specimens(
+            out / "specimens", on_progress=lambda done, total: progress.update(task, completed=done, total=total)
+        )
+
+
+def _insects(out: Path, bundle: Bundle) -> Path:
+    """Draw, index and measure; a held-out specimen to ask with."""
+    specimens = _draw(out)
+    _index(out / "catalogue", specimens / "train", bundle, domain=bundle.manifest.domain)
+    _print_rates(_rates(out, specimens, bundle))
+    return list_pictures(specimens / "test")[0]
+
+
+def _own_pictures(images: Path, out: Path, bundle: Bundle) -> Path:
+    """Index a person's folder; one of its pictures to ask with."""
+    _index(out / "catalogue", images, bundle, domain=None)
+    return list_pictures(images)[0] if images.is_dir() else images
+
+
+def _index(catalogue_path: Path, images: Path, bundle: Bundle, domain: str | None) -> None:
+    ranks = RANKS if domain is not None else ()
+    pictures = read_source(images, ranks)
+    with open_for_build(catalogue_path, bundle, ranks=ranks, domain=domain) as catalogue:
+        if catalogue.domain != domain:
+            raise ConfigError(
+                f"{catalogue_path} holds other pictures ({catalogue.domain or 'a folder of your own'}); "
+                "choose another --out, or remove it"
+            )
+        report = build(catalogue, ImageEncoder(bundle), pictures, prune=True)
+        count = catalogue.stats().items
+    rejected = f", {len(report.rejected)} rejected (see {catalogue_path / 'rejected.csv'})" if report.rejected else ""
+    print(f"catalogue: {count} pictures in {catalogue_path}, {report.seconds:.1f} s{rejected}")
+
+
+def _rates(out: Path, specimens: Path, bundle: Bundle) -> dict[str, Rates]:
+    """Measured rates, or those of an earlier start with the same encoder."""
+    path = out / "rates.json"
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["encoder"] == bundle.manifest.id:
+            return {name: Rates(**rates) for name, rates in known["rates"].items()}
+    bundles = {bundle.manifest.name: bundle.path}
+    if (BUNDLES_DIR / UNTRAINED).is_dir():
+        bundles["the same network, untrained"] = BUNDLES_DIR / UNTRAINED
+    rates = measure(specimens, bundles)
+    document = {"encoder": bundle.manifest.id, "rates": {name: asdict(value) for name, value in rates.items()}}
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return rates
+
+
+def _print_rates(rates: dict[str, Rates]) -> None:
+    table = Table(title="held-out specimens whose nearest picture is of", title_justify="left")
+    table.add_column("encoder")
+    for column in ("their species", "their genus", "their species, within the genus"):
+        table.add_column(column, justify="right")
+    for name, rate in rates.items():
+        table.add_row(name, f"{rate.species:.1%}", f"{rate.genus:.1%}", f"{rate.within_genus:.1%}")
+    Console().print(table)
+
+
+def _serve(catalogue: Path, bundle: Path, host: str, port: int, example: Path) -> int:
+    """Serve, and say how to ask once it answers."""
+    from lodisc.commands.serve_command import serve  # BentoML takes seconds to import; drawing needs none of it
+
+    def announce(url: str) -> None:
+        # curl takes a comma, a semicolon or a quote in a file's name for syntax unless the name is quoted.
+        picture = f'"{example}"' if set(str(example)) & set(',;') else str(example)
+        print(f"\nready: {url} (Ctrl-C stops)\ntry:   curl -F {shlex.quote(f'images=@{picture}')} {url}/search", flush=True)
+
+    return serve(catalogue, bundle=bundle, host=host, port=port, on_ready=announce)
