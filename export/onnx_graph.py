@@ -53,7 +53,19 @@ def to_onnx(model: EmbeddingModel) -> bytes:
             dynamic_shapes={"pixels_BSS3": {0: torch.export.Dim.DYNAMIC}},
             verbose=False,
         )
-        return path.read_bytes()
+        return _without_provenance(path.read_bytes())
+
+
+def _without_provenance(graph: bytes) -> bytes:
+    """The graph without what the exporter notes for debugging: stack traces, which hold paths of this machine."""
+    model = onnx.load_from_string(graph)
+    for holder in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del holder.metadata_props[:]
+        holder.doc_string = ""
+    for initializer in model.graph.initializer:
+        del initializer.metadata_props[:]
+        initializer.doc_string = ""
+    return bytes(model.SerializeToString())
 
 
 def store_weights_as_half(graph: bytes) -> bytes:
