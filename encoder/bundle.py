@@ -1,7 +1,6 @@
 """A bundle: the folder with an encoder's ONNX files and its manifest. Appears by rename, is checked when opened."""
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -98,8 +97,8 @@ def write_bundle(
                     (fresh / name).write_bytes(content)
             save_manifest(manifest, fresh)
             if path.exists():
-                os.replace(path, Path(folder) / "old")
-            os.replace(fresh, path)
+                path.replace(Path(folder) / "old")
+            fresh.replace(path)
     except OSError as error:
         raise BundleError(f"bundle {path} cannot be written: {error}") from error
     return Bundle(path, manifest)

@@ -85,9 +85,7 @@ class PictureError(InputError):
 
     code, status = "invalid_picture", 422
 
-    def __init__(
-        self, message: str, *, position: int | None = None, detail: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, position: int | None = None, detail: dict[str, Any] | None = None) -> None:
         super().__init__(message, detail=detail)
         self.position = position
 

@@ -18,4 +18,5 @@ def color_histogram(image_HW3: NDArray[np.uint8]) -> NDArray[np.float32]:
     bins_N3 = (image_HW3.reshape(-1, 3).astype(np.int32) * BINS) >> 8
     cell_N = (bins_N3[:, 0] * BINS + bins_N3[:, 1]) * BINS + bins_N3[:, 2]
     counts = np.bincount(cell_N, minlength=BINS**3).astype(np.float64)
-    return np.sqrt(counts / counts.sum()).astype(np.float32)
+    histogram: NDArray[np.float32] = np.sqrt(counts / counts.sum()).astype(np.float32)
+    return histogram

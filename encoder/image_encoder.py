@@ -123,9 +123,7 @@ class ImageEncoder:
         outputs = self._session.run(names, {"pixels": np.ascontiguousarray(pixels_BSS3)})
         return Encoded(outputs[0], outputs[1] if attention else None)
 
-    def encode_pictures(
-        self, pictures: Sequence[bytes], *, attention: bool = False
-    ) -> list[Encoded | PictureError]:
+    def encode_pictures(self, pictures: Sequence[bytes], *, attention: bool = False) -> list[Encoded | PictureError]:
         """Decode and embed files; each fails alone.
 
         Returns:
@@ -156,9 +154,7 @@ class ImageEncoder:
 
 def _row(encoded: Encoded, row: int) -> Encoded:
     attention_BP = encoded.attention_BP
-    return Encoded(
-        encoded.embedding_BD[row : row + 1], None if attention_BP is None else attention_BP[row : row + 1]
-    )
+    return Encoded(encoded.embedding_BD[row : row + 1], None if attention_BP is None else attention_BP[row : row + 1])
 
 
 def _provider_names(providers: Sequence[str]) -> list[str]:

@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import types
 import typing
 from dataclasses import dataclass
@@ -126,7 +125,7 @@ def save_manifest(manifest: Manifest, folder: Path) -> None:
     path = folder / MANIFEST_NAME
     partial = path.with_suffix(".partial")
     partial.write_text(manifest_document(manifest), encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_manifest(folder: Path) -> Manifest:

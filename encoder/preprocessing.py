@@ -58,9 +58,7 @@ def read_picture(path: Path) -> bytes:
         raise UndecodablePictureError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def decode_picture(
-    data: bytes, *, max_pixels: int = MAX_PIXELS, min_side_wanted: int | None = None
-) -> Image.Image:
+def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side_wanted: int | None = None) -> Image.Image:
     """Decode bytes to an upright RGB picture.
 
     EXIF orientation is applied; transparency is laid over white; 16-bit values are scaled, not clipped; of an animation
@@ -97,9 +95,7 @@ def _decode(data: bytes, max_pixels: int, min_side_wanted: int | None) -> Image.
     try:
         picture: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise UnsupportedFormatError(
-            f"not a picture of a format that is accepted ({', '.join(FORMATS)})"
-        ) from error
+        raise UnsupportedFormatError(f"not a picture of a format that is accepted ({', '.join(FORMATS)})") from error
     width, height = picture.size
     if width < 1 or height < 1:
         raise UndecodablePictureError(f"the picture is {width} x {height} pixels")

@@ -97,4 +97,5 @@ def _score(
 
 def _unit(embeddings_ND: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(embeddings_ND, axis=1, keepdims=True)
-    return embeddings_ND / np.maximum(norms, np.finfo(np.float32).tiny)
+    units_ND: NDArray[np.float32] = embeddings_ND / np.maximum(norms, np.finfo(np.float32).tiny)
+    return units_ND

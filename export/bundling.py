@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encoder.bundle import Bundle, write_bundle
 from encoder.errors import PictureError, SourceError
@@ -76,7 +77,7 @@ def export_run(
     return manifest, parity
 
 
-def _parity_pictures(folder: Path, image_size: int) -> tuple[list[Path], np.ndarray]:
+def _parity_pictures(folder: Path, image_size: int) -> tuple[list[Path], NDArray[np.uint8]]:
     """Up to NUM_PARITY_PICTURES decodable pictures spread over the folder, and their pixels (N, S, S, 3)."""
     try:
         files = list_pictures(folder)
@@ -84,7 +85,8 @@ def _parity_pictures(folder: Path, image_size: int) -> tuple[list[Path], np.ndar
         raise SourceError(f"no pictures for the parity check: {error}; name a folder with --pictures DIR") from error
     step = max(1, len(files) // NUM_PARITY_PICTURES)
     preprocessing = serving_preprocessing(image_size)
-    chosen, pixels = [], []
+    chosen: list[Path] = []
+    pixels: list[NDArray[np.uint8]] = []
     for path in [*files[::step], *files]:
         if len(chosen) == min(NUM_PARITY_PICTURES, len(files)):
             break
@@ -96,7 +98,9 @@ def _parity_pictures(folder: Path, image_size: int) -> tuple[list[Path], np.ndar
             continue  # training reported it already; the gate needs pictures, not this one
         chosen.append(path)
     if not chosen:
-        raise SourceError(f"none of the {len(files)} pictures of {folder} can be decoded; name others with --pictures DIR")
+        raise SourceError(
+            f"none of the {len(files)} pictures of {folder} can be decoded; name others with --pictures DIR"
+        )
     return chosen, np.stack(pixels)
 
 
@@ -118,7 +122,8 @@ def _manifest(
     trained_on = (
         "nothing: these are the initial weights of its recipe"
         if untrained
-        else f"{state.num_pictures} unlabelled pictures of {data_name}, {epochs:.0f} epochs, {state.seconds / 60:.0f} minutes"
+        else f"{state.num_pictures} unlabelled pictures of {data_name}, {epochs:.0f} epochs, "
+        f"{state.seconds / 60:.0f} minutes"
     )
     return Manifest(
         format_version=1,

@@ -59,7 +59,13 @@ def to_onnx(model: EmbeddingModel) -> bytes:
 def _without_provenance(graph: bytes) -> bytes:
     """The graph without what the exporter notes for debugging: stack traces, which hold paths of this machine."""
     model = onnx.load_from_string(graph)
-    for holder in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    for holder in (
+        model.graph,
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+    ):
         del holder.metadata_props[:]
         holder.doc_string = ""
     for initializer in model.graph.initializer:

@@ -50,9 +50,7 @@ def measure_parity(model: EmbeddingModel, encoder: ImageEncoder, pixels_NSS3: ND
             found_BD = encoded.embedding_BD
             min_cosine = min(min_cosine, float((found_BD * expected_ND[rows]).sum(axis=1).min()))
             max_difference = max(max_difference, float(np.abs(found_BD - expected_ND[rows]).max()))
-            max_attention = max(
-                max_attention, float(np.abs(encoded.attention_BP - expected_NP[rows]).max())
-            )
+            max_attention = max(max_attention, float(np.abs(encoded.attention_BP - expected_NP[rows]).max()))
     return Parity(len(pixels_NSS3), min_cosine, max_difference, max_attention)
 
 

@@ -188,7 +188,9 @@ def _encoded_batches(
         encoding: deque[Future[list[_Prepared]]] = deque()
         batch: list[_Prepared] = []
         try:
-            for picture, result in _prepared_in_order(catalogue, encoder, pictures, pool, 2 * batch_size + threads, stages):
+            for picture, result in _prepared_in_order(
+                catalogue, encoder, pictures, pool, 2 * batch_size + threads, stages
+            ):
                 if isinstance(result, InputError):
                     report.rejected.append((str(picture.path), result.message))
                     continue
@@ -270,9 +272,7 @@ def _encode(encoder: ImageEncoder, batch: Sequence[_Prepared], stages: Stages) -
     ]
 
 
-def _new_item(
-    picture: SourcePicture, content_hash: str, embedding_D: NDArray[np.float32], thumbnail: bytes
-) -> NewItem:
+def _new_item(picture: SourcePicture, content_hash: str, embedding_D: NDArray[np.float32], thumbnail: bytes) -> NewItem:
     return NewItem(
         id=picture.id,
         labels=picture.labels,
@@ -305,7 +305,7 @@ def _write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
         writer = csv.writer(file)
         writer.writerow(["path", "reason"])
         writer.writerows(rejected)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _delete_catalogue(path: Path) -> None:

@@ -66,9 +66,7 @@ class Catalogue:
         self._view = self._initial_view()
 
     @classmethod
-    def create(
-        cls, path: Path, bundle: Bundle, *, ranks: Sequence[str] = (), domain: str | None = None
-    ) -> "Catalogue":
+    def create(cls, path: Path, bundle: Bundle, *, ranks: Sequence[str] = (), domain: str | None = None) -> "Catalogue":
         """Make an empty catalogue for the embeddings of a bundle.
 
         Raises:
@@ -190,9 +188,7 @@ class Catalogue:
 
     # Reading.
 
-    def search(
-        self, queries_QD: NDArray[np.float32], *, k: int, exclude_ids: Iterable[str] = ()
-    ) -> list[list[Match]]:
+    def search(self, queries_QD: NDArray[np.float32], *, k: int, exclude_ids: Iterable[str] = ()) -> list[list[Match]]:
         """The k nearest items of each query.
 
         Args:
@@ -215,7 +211,7 @@ class Catalogue:
         found = view.search(np.ascontiguousarray(queries_QD, dtype=np.float32), k, excluded)
         rows = sorted({row for hits in found for row, _ in hits})
         # A row keeps its labels when it is removed, so what the view found can always be told.
-        items = {row: item for row, item in self._items_of_rows(rows)}
+        items = dict(self._items_of_rows(rows))
         return [
             sorted(
                 (Match(items[row].id, score, items[row].labels, items[row].metadata) for row, score in hits),
@@ -231,25 +227,33 @@ class Catalogue:
 
     def fingerprint(self, item_id: str) -> tuple[str, dict[str, str], dict[str, Any]] | None:
         """Content hash, labels and metadata of an item, or None: what decides whether it has to be indexed again."""
-        found = self._connection().execute(
-            "SELECT content_hash, labels, metadata FROM item WHERE id = ? AND deleted = 0", (item_id,)
-        ).fetchone()
+        found = (
+            self._connection()
+            .execute("SELECT content_hash, labels, metadata FROM item WHERE id = ? AND deleted = 0", (item_id,))
+            .fetchone()
+        )
         return None if found is None else (found[0], json.loads(found[1]), json.loads(found[2]))
 
     def by_content(self, content_hash: str) -> tuple[NDArray[np.float32], bytes] | None:
         """Embedding and thumbnail of an item with that content, or None."""
-        found = self._connection().execute(
-            "SELECT vector, picture FROM item JOIN embedding USING (row) JOIN thumbnail USING (row) "
-            "WHERE content_hash = ? AND deleted = 0 LIMIT 1",
-            (content_hash,),
-        ).fetchone()
+        found = (
+            self._connection()
+            .execute(
+                "SELECT vector, picture FROM item JOIN embedding USING (row) JOIN thumbnail USING (row) "
+                "WHERE content_hash = ? AND deleted = 0 LIMIT 1",
+                (content_hash,),
+            )
+            .fetchone()
+        )
         return None if found is None else (self._unpack([found[0]])[0], found[1])
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """The item's thumbnail as a WebP file, or None if there is no such item."""
-        found = self._connection().execute(
-            "SELECT picture FROM item JOIN thumbnail USING (row) WHERE id = ? AND deleted = 0", (item_id,)
-        ).fetchone()
+        found = (
+            self._connection()
+            .execute("SELECT picture FROM item JOIN thumbnail USING (row) WHERE id = ? AND deleted = 0", (item_id,))
+            .fetchone()
+        )
         return None if found is None else found[0]
 
     def embedding(self, item_id: str) -> NDArray[np.float32]:
@@ -258,20 +262,27 @@ class Catalogue:
         Raises:
             NotFoundError: there is no such item.
         """
-        found = self._connection().execute(
-            "SELECT vector FROM item JOIN embedding USING (row) WHERE id = ? AND deleted = 0", (item_id,)
-        ).fetchone()
+        found = (
+            self._connection()
+            .execute("SELECT vector FROM item JOIN embedding USING (row) WHERE id = ? AND deleted = 0", (item_id,))
+            .fetchone()
+        )
         if found is None:
             raise NotFoundError(f"the catalogue has no item {item_id[:200]!a}")
-        return self._unpack([found[0]])[0]
+        embedding_D: NDArray[np.float32] = self._unpack([found[0]])[0]
+        return embedding_D
 
     def items(self, cursor: str | None = None, limit: int = 100) -> ItemPage:
         """A page of items in the order of their ids, those after `cursor`."""
-        found = self._connection().execute(
-            "SELECT id, labels, metadata, source, content_hash FROM item "
-            "WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
-            (cursor if cursor is not None else "", limit + 1),
-        ).fetchall()
+        found = (
+            self._connection()
+            .execute(
+                "SELECT id, labels, metadata, source, content_hash FROM item "
+                "WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
+                (cursor if cursor is not None else "", limit + 1),
+            )
+            .fetchall()
+        )
         items = [_item(*columns) for columns in found[:limit]]
         return ItemPage(items, items[-1].id if len(found) > limit else None)
 
@@ -337,7 +348,9 @@ class Catalogue:
                 snapshot = load_snapshot(self.path, newest, dim)
             except SnapshotDamagedError as error:
                 logger.warning(
-                    "%s; searching the database itself until `lodisc index compact %s` has built another", error, self.path
+                    "%s; searching the database itself until `lodisc index compact %s` has built another",
+                    error,
+                    self.path,
                 )
         with self._reading() as connection:
             seq = _last_seq(connection)
@@ -416,7 +429,8 @@ class Catalogue:
         dim = self.manifest.embedding_dim
         vectors_ND = np.frombuffer(b"".join(blobs), STORED_DTYPE).astype(np.float32).reshape(len(blobs), dim)
         norms_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-        return vectors_ND / np.maximum(norms_N1, np.finfo(np.float32).tiny)
+        units_ND: NDArray[np.float32] = vectors_ND / np.maximum(norms_N1, np.finfo(np.float32).tiny)
+        return units_ND
 
 
 def _last_seq(connection: sqlite3.Connection) -> int:

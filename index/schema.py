@@ -7,7 +7,12 @@ update is a new row and the removal of the old one, so what a row means never ch
 import sqlite3
 from pathlib import Path
 
-from encoder.errors import CatalogueBusyError, CatalogueCorruptError, CatalogueNotFoundError, SchemaVersionError
+from encoder.errors import (
+    CatalogueBusyError,
+    CatalogueCorruptError,
+    CatalogueNotFoundError,
+    SchemaVersionError,
+)
 
 DATABASE_NAME = "catalogue.sqlite"
 SCHEMA_VERSION = 1
@@ -89,9 +94,7 @@ def create(path: Path, meta: dict[str, str]) -> None:
 
 def _open(database: Path) -> sqlite3.Connection:
     # Autocommit: every transaction of ours says BEGIN itself. Connections are used by one thread at a time.
-    connection = sqlite3.connect(
-        database, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(database, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     return connection

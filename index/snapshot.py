@@ -9,7 +9,6 @@ A snapshot is a cache: it may be deleted at any time, and one that does not matc
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -76,7 +75,7 @@ class Snapshot:
         if removed_N is not None:
             bits = np.packbits(~removed_N, bitorder="little")
             selector = faiss.IDSelectorBitmap(len(removed_N), faiss.swig_ptr(bits))
-            params = faiss.SearchParameters(sel=selector)
+            params = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]  # set by faiss's Python layer
         scores_QK, positions_QK = self._index.search(queries_QD, k, params=params)
         return scores_QK, np.where(positions_QK < 0, -1, self.rows_N[positions_QK])
 
@@ -109,7 +108,7 @@ def build_snapshot(
         published = ann / str(seq)
         if published.exists():
             shutil.rmtree(published)
-        os.replace(fresh, published)
+        fresh.replace(published)
     return info
 
 

@@ -37,9 +37,9 @@ class SourcePicture:
 def read_source(source: Path, ranks: Sequence[str] = ()) -> list[SourcePicture]:
     """The pictures of a folder or CSV, in a fixed order.
 
-    In a folder, sub-folders are labels, the innermost the finest: `ranks` names them, from the finest; the id is the path
-    relative to the folder. In a CSV, `path` is relative to the CSV's folder, `id` defaults to `path`, `label` and the
-    columns named by `ranks` are labels, and every other column is metadata.
+    In a folder, sub-folders are labels, the innermost the finest: `ranks` names them, from the finest; the id is the
+    path relative to the folder. In a CSV, `path` is relative to the CSV's folder, `id` defaults to `path`, `label` and
+    the columns named by `ranks` are labels, and every other column is metadata.
 
     Raises:
         SourceError: missing, empty, without its columns, or with one id twice.
@@ -73,9 +73,7 @@ def _read_csv(source: Path, ranks: Sequence[str]) -> list[SourcePicture]:
                     f"{source} has no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}; "
                     "expected path and, if you like, id, label and others"
                 )
-            pictures = [
-                _from_csv_row(source, reader.line_num, row, ranks or ("label",)) for row in reader
-            ]
+            pictures = [_from_csv_row(source, reader.line_num, row, ranks or ("label",)) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{source} cannot be read as a UTF-8 CSV: {error}") from error
     if not pictures:

@@ -44,7 +44,12 @@ class View:
             scores_QM = queries_QD @ self.tail_MD.T
             kept = min(wanted, scores_QM.shape[1])
             best_QK = np.argpartition(-scores_QM, kept - 1, axis=1)[:, :kept]
-            _collect(found, np.take_along_axis(scores_QM, best_QK, axis=1), self.tail_rows_M[best_QK], excluded_rows)
+            _collect(
+                found,
+                np.take_along_axis(scores_QM, best_QK, axis=1),
+                self.tail_rows_M[best_QK],
+                excluded_rows,
+            )
         return [sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k] for hits in found]
 
     def after(
@@ -73,4 +78,6 @@ def _collect(
     excluded_rows: frozenset[int],
 ) -> None:
     for hits, scores, rows in zip(found, scores_QK.tolist(), rows_QK.tolist(), strict=True):
-        hits.extend((row, score) for row, score in zip(rows, scores, strict=True) if row >= 0 and row not in excluded_rows)
+        hits.extend(
+            (row, score) for row, score in zip(rows, scores, strict=True) if row >= 0 and row not in excluded_rows
+        )

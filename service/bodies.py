@@ -49,9 +49,7 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> by
                     break
                 chunks.append(chunk)
     except TimeoutError as error:
-        raise SlowBodyError(
-            f"the body did not arrive within {timeout_s:g} s; {num_bytes} bytes had come"
-        ) from error
+        raise SlowBodyError(f"the body did not arrive within {timeout_s:g} s; {num_bytes} bytes had come") from error
     except ClientDisconnect as error:
         raise RequestError(f"the client went away after {num_bytes} bytes of its body") from error
     if num_bytes > max_bytes:

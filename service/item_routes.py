@@ -35,9 +35,7 @@ async def list_items(request: Request) -> Response:
     cursor = identifier("cursor", options["cursor"]) if "cursor" in options else None
     runtime: Runtime = request.app.state.runtime
     page = await runtime.in_thread(runtime.serving.catalogue.items, cursor, limit)
-    return JSONResponse(
-        {"items": [item_document(item) for item in page.items], "next_cursor": page.next_cursor}
-    )
+    return JSONResponse({"items": [item_document(item) for item in page.items], "next_cursor": page.next_cursor})
 
 
 async def item(request: Request) -> Response:
@@ -130,9 +128,7 @@ async def _read_put(request: Request, runtime: Runtime) -> tuple[bytes, dict[str
     parts: dict[str, Part] = {}
     for part in parse_form(body, content_type, max_files=1):
         if part.name not in PUT_FIELDS:
-            raise RequestError(
-                f"{part.name[:60]!a} is no field of this route; it knows {', '.join(PUT_FIELDS)}"
-            )
+            raise RequestError(f"{part.name[:60]!a} is no field of this route; it knows {', '.join(PUT_FIELDS)}")
         if part.name in parts:
             raise RequestError(f"`{part.name}` is given twice, expected once")
         parts[part.name] = part

@@ -55,9 +55,7 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32),
             registry=registry,
         )
-        self.pictures = Counter(
-            "lodisc_pictures", "Pictures by what became of them.", ["outcome"], registry=registry
-        )
+        self.pictures = Counter("lodisc_pictures", "Pictures by what became of them.", ["outcome"], registry=registry)
         self.in_flight = Gauge(
             "lodisc_pictures_in_flight",
             "Pictures being decoded, queued or encoded.",
@@ -77,9 +75,7 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """One request is answered."""
-        self.requests.labels(
-            route=route, method=method if method in METHODS else "other", status=str(status)
-        ).inc()
+        self.requests.labels(route=route, method=method if method in METHODS else "other", status=str(status)).inc()
         self.request_seconds.labels(route=route).observe(seconds)
 
     def render(self) -> bytes:

@@ -286,9 +286,7 @@ def _body(form: dict[str, Any], json: dict[str, Any], examples: dict[str, Any]) 
     return {
         "required": True,
         "content": {
-            "multipart/form-data": {
-                "schema": {"type": "object", "properties": form, "additionalProperties": False}
-            },
+            "multipart/form-data": {"schema": {"type": "object", "properties": form, "additionalProperties": False}},
             "application/json": {
                 "schema": {"type": "object", "properties": json, "additionalProperties": False},
                 "examples": {name: {"value": value} for name, value in examples.items()},
@@ -304,7 +302,4 @@ def _answers(example: dict[str, Any], *failures: str) -> dict[str, Any]:
 
 def _failures(*statuses: str) -> dict[str, Any]:
     schema = {"schema": {"$ref": "#/components/schemas/Error"}}
-    return {
-        status: {"description": ERRORS[status], "content": {"application/json": schema}}
-        for status in statuses
-    }
+    return {status: {"description": ERRORS[status], "content": {"application/json": schema}} for status in statuses}

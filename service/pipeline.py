@@ -130,9 +130,7 @@ class Pipeline:
     def _decode(self, data: bytes) -> _Decoded:
         start_s = time.perf_counter()
         preprocessing = self.encoder.manifest.preprocessing
-        image = decode_picture(
-            data, max_pixels=self._settings.max_pixels, min_side_wanted=preprocessing.image_size
-        )
+        image = decode_picture(data, max_pixels=self._settings.max_pixels, min_side_wanted=preprocessing.image_size)
         left, top, right, bottom = preprocessing.crop_box(image.width, image.height)
         box = (left / image.width, top / image.height, right / image.width, bottom / image.height)
         return _Decoded(preprocess(image, preprocessing), box, time.perf_counter() - start_s)

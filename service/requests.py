@@ -201,9 +201,7 @@ def _form_fields(body: bytes, content_type: str, known: tuple[str, ...], max_fil
 def _json_fields(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
     document = parse_json(body)
     if not isinstance(document, dict):
-        raise RequestError(
-            f"the JSON is {_kind(document)}, expected an object with the keys {', '.join(known)}"
-        )
+        raise RequestError(f"the JSON is {_kind(document)}, expected an object with the keys {', '.join(known)}")
     fields: dict[str, Any] = {}
     for name, value in document.items():
         _check_name(name, known)
@@ -220,8 +218,7 @@ def _picture_bytes(position: int, text: object) -> bytes:
         raise RequestError(f"`images[{position}]` is {_kind(text)}, expected a base64 string")
     if text[:8].lower().startswith(("http:", "https:", "file:", "ftp:", "data:")):
         raise RequestError(
-            f"`images[{position}]` is a URL, expected the bytes of a picture as base64; "
-            f"this server never fetches a URL"
+            f"`images[{position}]` is a URL, expected the bytes of a picture as base64; this server never fetches a URL"
         )
     try:
         return base64.b64decode(text, validate=True)

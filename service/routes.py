@@ -60,9 +60,9 @@ async def search(request: Request) -> Response:
     query_D, errors = await _query(runtime, serving, asked, stages)
     exclude = (asked.item_id,) if asked.item_id is not None else ()
     search_s = time.perf_counter()
-    matches = (
-        await runtime.in_thread(serving.catalogue.search, query_D[np.newaxis], k=asked.k, exclude_ids=exclude)
-    )[0]
+    matches = (await runtime.in_thread(serving.catalogue.search, query_D[np.newaxis], k=asked.k, exclude_ids=exclude))[
+        0
+    ]
     _stage(runtime.metrics, stages, "search", search_s)
     if matches:
         runtime.metrics.best_similarity.observe(matches[0].score)
@@ -187,9 +187,7 @@ def _require_one_good(encoded: Sequence[EncodedPicture | PictureError]) -> None:
     if len(bad) < len(encoded):
         return
     first = bad[0]
-    where = (
-        f"picture {first.position}" if len(bad) == 1 else f"none of {len(bad)} pictures is good; picture 0"
-    )
+    where = f"picture {first.position}" if len(bad) == 1 else f"none of {len(bad)} pictures is good; picture 0"
     refusal = PictureError(
         f"{where}: {first}", position=first.position, detail={"pictures": [_located(one) for one in bad]}
     )

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from pictures import write_picture_folder
 from tiny_encoder import write_tiny_bundle
 

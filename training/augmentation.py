@@ -82,7 +82,7 @@ def greyscale(views_B3SS: Tensor) -> Tensor:
 
 
 def _blend(a: Tensor, b: Tensor, factor_B: Tensor) -> Tensor:
-    """factor * a + (1 - factor) * b, clipped to [0, 1]: how brightness, contrast and saturation are defined."""
+    """Factor * a + (1 - factor) * b, clipped to [0, 1]: how brightness, contrast and saturation are defined."""
     return torch.lerp(b.expand_as(a), a, factor_B.view(-1, 1, 1, 1)).clamp(0, 1)
 
 
@@ -105,9 +105,7 @@ def shift_hue(views_B3SS: Tensor, shift_B: Tensor) -> Tensor:
     return torch.stack(channels, dim=1)
 
 
-def colour_jitter(
-    views_B3SS: Tensor, strength: tuple[float, float, float, float], generator: Generator
-) -> Tensor:
+def colour_jitter(views_B3SS: Tensor, strength: tuple[float, float, float, float], generator: Generator) -> Tensor:
     """Brightness, contrast, saturation and hue, in a random order."""
     brightness, contrast, saturation, hue = strength
     B = len(views_B3SS)

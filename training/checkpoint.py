@@ -87,7 +87,7 @@ def save_checkpoint(run: Path, model: LoDisc, optimizer: AdamW, state: RunState)
         save_file(tensors, partial, metadata)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         raise TrainingError(
@@ -170,4 +170,4 @@ def load_optimizer(run: Path, model: LoDisc, optimizer: AdamW) -> None:
 
 def _tensors(run: Path, prefix: str) -> dict[str, Tensor]:
     with _opened(checkpoint_path(run)) as file:
-        return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118 (safe_open is no dict)

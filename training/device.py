@@ -17,5 +17,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name} is not usable here ({str(error).splitlines()[0]}); use --device cpu") from error
+        raise ConfigError(
+            f"device {name} is not usable here ({str(error).splitlines()[0]}); use --device cpu"
+        ) from error
     return device

@@ -8,7 +8,7 @@ Not covered: linear probing, kNN, confidence intervals.
 
 # N pictures, D embedding dim.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from encoder.bundle import Bundle
 from encoder.errors import ConfigError, PictureError, SourceError
 from encoder.histogram import color_histogram
 from encoder.image_encoder import ImageEncoder
-from encoder.manifest import MANIFEST_NAME
+from encoder.manifest import MANIFEST_NAME, Preprocessing
 from encoder.picture_files import folder_label, list_pictures
-from encoder.preprocessing import decode_picture, preprocess, read_picture
+from encoder.preprocessing import decode_picture, read_picture
 from encoder.retrieval_metrics import RetrievalScores, leave_one_out, query_gallery
 from training.checkpoint import build_model, load_model
 from training.embedding import EmbeddingModel, read_pixels, serving_preprocessing
@@ -143,7 +143,7 @@ def evaluate(
 
 
 def _score(
-    embed: "RunEmbedder | BundleEmbedder | type(histogram_embeddings)",  # type: ignore[valid-type]
+    embed: Callable[[Sequence[Path]], NDArray[np.float32]],
     pictures: LabelledPictures,
     gallery: LabelledPictures | None,
 ) -> RetrievalScores:
@@ -157,5 +157,5 @@ def _chunks(paths: Sequence[Path]) -> list[Sequence[Path]]:
     return [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
 
 
-def _pixels(paths: Sequence[Path], preprocessing: object) -> NDArray[np.uint8]:
-    return np.stack([read_pixels(path, preprocessing) for path in paths])  # type: ignore[arg-type]
+def _pixels(paths: Sequence[Path], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    return np.stack([read_pixels(path, preprocessing) for path in paths])

@@ -37,9 +37,7 @@ def build_mlp(num_layers: int, in_dim: int, hidden_dim: int, out_dim: int) -> nn
     layers: list[nn.Module] = []
     for number in range(num_layers):
         last = number == num_layers - 1
-        layers.append(
-            nn.Linear(in_dim if number == 0 else hidden_dim, out_dim if last else hidden_dim, bias=False)
-        )
+        layers.append(nn.Linear(in_dim if number == 0 else hidden_dim, out_dim if last else hidden_dim, bias=False))
         layers.append(nn.BatchNorm1d(out_dim if last else hidden_dim, affine=not last))
         if not last:
             layers.append(nn.ReLU(inplace=True))
@@ -84,9 +82,7 @@ class LoDisc(nn.Module):
         self.predictor = build_mlp(2, projection_dim, hidden_dim, projection_dim)
         self.momentum = copy.deepcopy(self.base).requires_grad_(False)
 
-    def forward(
-        self, view1_B3SS: Tensor, view2_B3SS: Tensor, momentum: float, generator: torch.Generator
-    ) -> Losses:
+    def forward(self, view1_B3SS: Tensor, view2_B3SS: Tensor, momentum: float, generator: torch.Generator) -> Losses:
         """One step of the method up to the loss; also moves the momentum encoder, once.
 
         Args:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,21 +78,20 @@ def open_picture_store(data: Path, cache_dir: Path, image_size: int) -> PictureS
         logger.warning("skipped %s: %s", path, reason)
     if len(index["paths"]) < 2:
         raise SourceError(
-            f"{data}: {len(index['paths'])} of {len(files)} pictures can be decoded; contrastive training needs at least 2"
+            f"{data}: {len(index['paths'])} of {len(files)} pictures can be decoded; "
+            "contrastive training needs at least 2"
         )
     # Written last: an index beside the array says that the array is whole.
     partial = index_path.with_suffix(".partial")
     partial.write_text(json.dumps(index), encoding="utf-8")
-    os.replace(partial, index_path)
+    partial.replace(index_path)
     return _load(index, pixels_path)
 
 
-def _decode_all(files: Iterable[Path], data: Path, pixels_path: Path, side: int) -> dict[str, list[object]]:
+def _decode_all(files: Iterable[Path], data: Path, pixels_path: Path, side: int) -> dict[str, Any]:
     """Decode in threads (Pillow releases the interpreter lock) and write row by row, in the order of `files`."""
     files = list(files)
-    pixels = np.lib.format.open_memmap(
-        pixels_path, mode="w+", dtype=np.uint8, shape=(len(files), side, side, 3)
-    )
+    pixels = np.lib.format.open_memmap(pixels_path, mode="w+", dtype=np.uint8, shape=(len(files), side, side, 3))
     paths: list[object] = []
     aspects: list[object] = []
     rejected: list[object] = []
@@ -118,8 +118,8 @@ def _decode_square(path: Path, side: int) -> tuple[NDArray[np.uint8], float] | P
     return np.asarray(square), picture.width / picture.height
 
 
-def _load(index: dict[str, list[object]], pixels_path: Path) -> PictureStore:
+def _load(index: dict[str, Any], pixels_path: Path) -> PictureStore:
     paths = [str(path) for path in index["paths"]]
     pixels = np.load(pixels_path, mmap_mode="r")[: len(paths)]
-    rejected = [(str(path), str(reason)) for path, reason in index["rejected"]]  # type: ignore[misc]
+    rejected = [(str(path), str(reason)) for path, reason in index["rejected"]]
     return PictureStore(pixels, np.asarray(index["aspect"], dtype=np.float32), paths, rejected)

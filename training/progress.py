@@ -4,7 +4,14 @@ import sys
 import time
 from types import TracebackType
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 PLAIN_LINE_EVERY_S = 30.0
 
@@ -12,9 +19,7 @@ PLAIN_LINE_EVERY_S = 30.0
 class TrainingProgress:
     """A progress bar on a terminal, a line every half minute elsewhere, nothing when quiet."""
 
-    def __init__(
-        self, num_steps: int, steps_per_epoch: int, batch_size: int, first_step: int, quiet: bool
-    ) -> None:
+    def __init__(self, num_steps: int, steps_per_epoch: int, batch_size: int, first_step: int, quiet: bool) -> None:
         self.num_steps, self.steps_per_epoch, self.batch_size = num_steps, steps_per_epoch, batch_size
         self.first_step, self.quiet = first_step, quiet
         self.started = self.last_line = time.monotonic()

@@ -34,7 +34,9 @@ class Recipe:
     image_size: int = _field(224, "side of a view in pixels")
     patch_size: int = _field(16, "side of a patch in pixels")
 
-    stem: str = _field("patch", "how a patch becomes a token: patch (one projection) or conv (strided 3 x 3 convolutions)")
+    stem: str = _field(
+        "patch", "how a patch becomes a token: patch (one projection) or conv (strided 3 x 3 convolutions)"
+    )
 
     local: str = _field("zero", f"local branch: {', '.join(LOCAL_BRANCHES)}")
     keep_ratio: float = _field(0.30, "share of the patches kept as pivotal, in (0, 1)")
@@ -88,7 +90,12 @@ class Recipe:
         _require(0 < self.keep_ratio < 1, "keep_ratio", self.keep_ratio, "in (0, 1)")
         for name in ("temperature", "lr"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
-        _require(0 < self.crop_min <= self.crop_max <= 1, "crop_min", self.crop_min, "in (0, crop_max], crop_max <= 1")
+        _require(
+            0 < self.crop_min <= self.crop_max <= 1,
+            "crop_min",
+            self.crop_min,
+            "in (0, crop_max], crop_max <= 1",
+        )
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
         _require(0 <= self.rotation_deg <= 180, "rotation_deg", self.rotation_deg, "in [0, 180]")
         _require(self.jitter[3] <= 0.5 and min(self.jitter) >= 0, "jitter", self.jitter, "at least 0, hue <= 0.5")
@@ -131,9 +138,7 @@ def recipe_from_values(values: Mapping[str, Any], origin: str) -> Recipe:
     types = typing.get_type_hints(Recipe)
     unknown = sorted(set(values) - set(types))
     if unknown:
-        raise ConfigError(
-            f"{origin}: unknown recipe field {', '.join(unknown)}; the fields are {', '.join(types)}"
-        )
+        raise ConfigError(f"{origin}: unknown recipe field {', '.join(unknown)}; the fields are {', '.join(types)}")
     return Recipe(**{name: _convert(name, value, types[name], origin) for name, value in values.items()})
 
 

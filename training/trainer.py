@@ -48,7 +48,13 @@ class RunResult:
 
 
 def train(
-    recipe: Recipe, data: Path, run: Path, *, device: torch.device, max_steps: int | None = None, quiet: bool = False
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    *,
+    device: torch.device,
+    max_steps: int | None = None,
+    quiet: bool = False,
 ) -> RunResult:
     """Train until the recipe's last epoch, resuming if `run` already holds a checkpoint.
 
@@ -90,15 +96,16 @@ def train(
     ):
         while step < last and not stop.is_set():
             epoch, position = divmod(step, steps_per_epoch)
-            lr = learning_rate(
-                step, num_steps, base_lr=recipe.lr * recipe.batch_size / 256, warmup=recipe.warmup
-            )
+            lr = learning_rate(step, num_steps, base_lr=recipe.lr * recipe.batch_size / 256, warmup=recipe.warmup)
             losses = _train_step(
                 model, optimizer, store, recipe, device, epoch=epoch, position=position, lr=lr,
                 momentum=momentum_at(step, num_steps, start=recipe.momentum),
             )  # fmt: skip
             step += 1
-            global_loss, local_loss = float(losses.global_branch.detach()), float(losses.local_branch.detach())
+            global_loss, local_loss = (
+                float(losses.global_branch.detach()),
+                float(losses.local_branch.detach()),
+            )
             progress.advance(step, global_loss, local_loss)
             if position == steps_per_epoch - 1 or step == last:
                 line = {"step": step, "epoch": epoch + 1, "lr": lr, "Lg": global_loss, "Ll": local_loss}
@@ -133,7 +140,9 @@ def _start_or_resume(
         model, state = build_model(recipe), None
     model.to(device).train()
     optimizer = AdamW(
-        [parameter for _, parameter in trained_parameters(model)], lr=recipe.lr, weight_decay=recipe.weight_decay
+        [parameter for _, parameter in trained_parameters(model)],
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
     )
     if state is None:
         return model, optimizer, 0, 0.0

@@ -25,9 +25,7 @@ def step_generator(device: torch.device, seed: int, epoch: int, step: int) -> Ge
     return Generator(device).manual_seed(int(entropy[0]) << 31 ^ int(entropy[1]))
 
 
-def two_views(
-    store: PictureStore, rows_B: Tensor, recipe: Recipe, generator: Generator
-) -> tuple[Tensor, Tensor]:
+def two_views(store: PictureStore, rows_B: Tensor, recipe: Recipe, generator: Generator) -> tuple[Tensor, Tensor]:
     """Draw view 1 and view 2 of the pictures `rows_B`, normalised, float32, each shape (B, 3, S, S)."""
     device = generator.device
     pixels = torch.from_numpy(store.pixels_NQQ3[rows_B.numpy()]).to(device, non_blocking=True)

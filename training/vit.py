@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# name: (width, depth, heads). "tiny", "small" and "base" are the usual ones; "pico" and "nano" are for a CPU and few pictures.
+# name: (width, depth, heads). "tiny", "small" and "base" are the usual ones; "nano" is for a CPU and few pictures.
 ENCODERS: dict[str, tuple[int, int, int]] = {
-    "pico": (128, 5, 4),
     "nano": (192, 6, 3),
     "tiny": (192, 12, 3),
     "small": (384, 12, 6),
@@ -198,9 +197,7 @@ class VisionTransformer(nn.Module):
         """Patches of one picture."""
         return self.grid_size**2
 
-    def forward(
-        self, pixels_B3SS: Tensor, *, with_attention: bool = False, kept_BK: Tensor | None = None
-    ) -> Features:
+    def forward(self, pixels_B3SS: Tensor, *, with_attention: bool = False, kept_BK: Tensor | None = None) -> Features:
         """Encode normalised pictures.
 
         Args:

@@ -40,10 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--images", type=Path, metavar="DIR", help="your own pictures instead of the drawn insects")
     parser.add_argument(
-        "--out", type=Path, default=Path("demo-catalogue"), metavar="DIR", help="where all of it goes (%(default)s)"
+        "--out",
+        type=Path,
+        default=Path("demo-catalogue"),
+        metavar="DIR",
+        help="where all of it goes (%(default)s)",
     )
     parser.add_argument(
-        "--bundle", type=Path, default=BUNDLES_DIR / "demo", metavar="BUNDLE", help="the encoder (default: bundles/demo)"
+        "--bundle",
+        type=Path,
+        default=BUNDLES_DIR / "demo",
+        metavar="BUNDLE",
+        help="the encoder (default: bundles/demo)",
     )
     parser.add_argument("--host", default="127.0.0.1", metavar="IP", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=3000, metavar="N", help="port to listen on (%(default)s)")
@@ -74,7 +82,8 @@ def _draw(out: Path) -> Path:
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("drawing", total=None)
         return write_specimens(
-            out / "specimens", on_progress=lambda done, total: progress.update(task, completed=done, total=total)
+            out / "specimens",
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
 
 
@@ -118,7 +127,10 @@ def _rates(out: Path, specimens: Path, bundle: Bundle) -> dict[str, Rates]:
     if (BUNDLES_DIR / UNTRAINED).is_dir():
         bundles["the same network, untrained"] = BUNDLES_DIR / UNTRAINED
     rates = measure(specimens, bundles)
-    document = {"encoder": bundle.manifest.id, "rates": {name: asdict(value) for name, value in rates.items()}}
+    document = {
+        "encoder": bundle.manifest.id,
+        "rates": {name: asdict(value) for name, value in rates.items()},
+    }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return rates
 
@@ -135,11 +147,16 @@ def _print_rates(rates: dict[str, Rates]) -> None:
 
 def _serve(catalogue: Path, bundle: Path, host: str, port: int, example: Path) -> int:
     """Serve, and say how to ask once it answers."""
-    from lodisc.commands.serve_command import serve  # BentoML takes seconds to import; drawing needs none of it
+    from lodisc.commands.serve_command import (
+        serve,
+    )  # BentoML takes seconds to import; drawing needs none of it
 
     def announce(url: str) -> None:
         # curl takes a comma, a semicolon or a quote in a file's name for syntax unless the name is quoted.
-        picture = f'"{example}"' if set(str(example)) & set(',;') else str(example)
-        print(f"\nready: {url} (Ctrl-C stops)\ntry:   curl -F {shlex.quote(f'images=@{picture}')} {url}/search", flush=True)
+        picture = f'"{example}"' if set(str(example)) & set(",;") else str(example)
+        print(
+            f"\nready: {url} (Ctrl-C stops)\ntry:   curl -F {shlex.quote(f'images=@{picture}')} {url}/search",
+            flush=True,
+        )
 
     return serve(catalogue, bundle=bundle, host=host, port=port, on_ready=announce)

@@ -61,9 +61,7 @@ def _print_table(scores: dict[str, Any], args: argparse.Namespace, num_rejected:
     for column in ("rank-1", "rank-5", "mAP"):
         table.add_column(column, justify="right")
     for method, score in scores.items():
-        table.add_row(
-            method, f"{score.rank_1:.3f}", f"{score.rank_5:.3f}", f"{score.mean_average_precision:.3f}"
-        )
+        table.add_row(method, f"{score.rank_1:.3f}", f"{score.rank_5:.3f}", f"{score.mean_average_precision:.3f}")
     console = Console()
     console.print(table)
     encoder = scores["encoder"]

@@ -22,13 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of `lodisc train`, or its checkpoint")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="pictures for the comparison (default: the training pictures)"
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="pictures for the comparison (default: the training pictures)",
     )
     parser.add_argument("--name", help="name of the bundle (default: the name of its folder)")
     parser.add_argument("--domain", help="what pictures it knows, as a short noun phrase (default: name of --data)")
     parser.add_argument("--licence", default="not stated", help="licence of the weights")
     parser.add_argument(
-        "--figures", type=Path, metavar="JSON", help="measurements to store: the output of lodisc evaluate --json"
+        "--figures",
+        type=Path,
+        metavar="JSON",
+        help="measurements to store: the output of lodisc evaluate --json",
     )
     parser.add_argument("--untrained", action="store_true", help="export the initial weights instead, as a control")
     parser.add_argument("--half-weights", action="store_true", help="store the weights as float16: half the file")

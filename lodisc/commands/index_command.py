@@ -83,7 +83,11 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--threads", type=_positive, metavar="N", help="that read and decode (default: cores)")
     parser.add_argument(
-        "--batch-size", type=_positive, default=BATCH_SIZE, metavar="N", help="pictures an encoder call (%(default)s)"
+        "--batch-size",
+        type=_positive,
+        default=BATCH_SIZE,
+        metavar="N",
+        help="pictures an encoder call (%(default)s)",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -167,7 +171,9 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
         f"{report.relabelled} with new labels, {report.unchanged} unchanged, {len(report.rejected)} rejected"
     )
     if report.rejected:
-        print(f"rejected: see {args.catalogue / 'rejected.csv'} (first: {report.rejected[0][0]}: {report.rejected[0][1]})")
+        print(
+            f"rejected: see {args.catalogue / 'rejected.csv'} (first: {report.rejected[0][0]}: {report.rejected[0][1]})"
+        )
     if report.not_in_source:
         outcome = "deleted" if report.pruned else "kept; --prune deletes them"
         print(f"{report.not_in_source} items of the catalogue are not in the source: {outcome}")

@@ -50,9 +50,7 @@ def run(args: argparse.Namespace) -> int:
 def _search(catalogue: Catalogue, encoder: ImageEncoder, picture: Path, k: int) -> dict[str, Any]:
     clock = [time.perf_counter()]
     preprocessing = encoder.manifest.preprocessing
-    pixels = preprocess(
-        decode_picture(read_picture(picture), min_side_wanted=preprocessing.image_size), preprocessing
-    )
+    pixels = preprocess(decode_picture(read_picture(picture), min_side_wanted=preprocessing.image_size), preprocessing)
     clock.append(time.perf_counter())
     query_1D = encoder.encode(pixels[None]).embedding_BD
     clock.append(time.perf_counter())

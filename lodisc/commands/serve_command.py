@@ -43,12 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of `lodisc index build`")
     parser.add_argument("--bundle", type=Path, help="bundle (default: the one the catalogue was built with)")
-    parser.add_argument(
-        "--host", default="127.0.0.1", metavar="IP", help="address to listen on (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--port", type=int, default=3000, help="port; 0 takes a free one (default: %(default)s)"
-    )
+    parser.add_argument("--host", default="127.0.0.1", metavar="IP", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=3000, help="port; 0 takes a free one (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that answer (default: %(default)s)")
     parser.add_argument(
         "--threads",
@@ -56,12 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="threads of the encoder in each process (default: cores / workers)",
     )
-    parser.add_argument(
-        "--allow-writes", action="store_true", help="serve PUT and DELETE of items, to whoever asks"
-    )
-    parser.add_argument(
-        "--insecure", action="store_true", help="listen beyond this machine although there are no keys"
-    )
+    parser.add_argument("--allow-writes", action="store_true", help="serve PUT and DELETE of items, to whoever asks")
+    parser.add_argument("--insecure", action="store_true", help="listen beyond this machine although there are no keys")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -198,9 +190,7 @@ def _handing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
         received.append(number)
         child.terminate()
 
-    before = {
-        number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield received
     finally:

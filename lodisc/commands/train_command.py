@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--device", default="auto", help="auto (the GPU if there is one), cpu, cuda, cuda:1 ...")
     parser.add_argument(
-        "--max-steps", type=int, metavar="N", help="stop after this many steps in all; the schedule stays the recipe's"
+        "--max-steps",
+        type=int,
+        metavar="N",
+        help="stop after this many steps in all; the schedule stays the recipe's",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     recipe_module = _training("recipe")

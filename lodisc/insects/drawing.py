@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from lodisc.insects.geometry import Points, Pose, mark_outlines, wing_outlines
-from lodisc.insects.scenery import BACKGROUNDS, background, camera, light, occluder
+from lodisc.insects.scenery import BACKGROUNDS, as_colour, background, camera, light, occluder
 from lodisc.insects.species import Colour, Genus, Species
 
 SIDE = 256
@@ -112,15 +112,15 @@ def _shadow(canvas: NDArray[np.float32], genus: Genus, pose: Pose, rng: Generato
             points = pose.place(outline, mirrored=mirrored) + offset
             draw.polygon([tuple(point) for point in points.tolist()], fill=255)
     shadow = shadow.reduce(4).filter(ImageFilter.GaussianBlur(3)).resize((CANVAS, CANVAS))
-    _paint(canvas, shadow, np.float32([20, 20, 26]), rng.uniform(0.25, 0.45))
+    _paint(canvas, shadow, as_colour([20, 20, 26]), rng.uniform(0.25, 0.45))
 
 
 def _wings(canvas: NDArray[np.float32], genus: Genus, pose: Pose, rng: Generator) -> None:
-    vary = np.float32(rng.normal(0, 5, 3))  # individuals differ a little
+    vary = as_colour(rng.normal(0, 5, 3))  # individuals differ a little
     y, x = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)
     distance = np.hypot(x - pose.centre[0], y - pose.centre[1]) / np.float32(pose.half_span)
     outwards = np.clip((distance - 0.15) / 0.8, 0, 1)[:, :, None]
-    ground = np.float32(genus.inner) * (1 - outwards) + np.float32(genus.outer) * outwards + vary
+    ground = as_colour(genus.inner) * (1 - outwards) + as_colour(genus.outer) * outwards + vary
     for part, outline in wing_outlines(genus).items():
         for mirrored in (False, True):
             points = pose.place(outline, mirrored=mirrored)
@@ -131,7 +131,13 @@ def _wings(canvas: NDArray[np.float32], genus: Genus, pose: Pose, rng: Generator
 
 
 def _veins(
-    canvas: NDArray[np.float32], genus: Genus, part: str, outline: Points, pose: Pose, mirrored: bool, wing: Image.Image
+    canvas: NDArray[np.float32],
+    genus: Genus,
+    part: str,
+    outline: Points,
+    pose: Pose,
+    mirrored: bool,
+    wing: Image.Image,
 ) -> None:
     root = np.array([0.05, -0.06]) if part == "forewing" else np.array([0.05, 0.08])
     far = outline[np.hypot(*(outline - root).T) > 0.35]
@@ -142,14 +148,14 @@ def _veins(
         points = pose.place(np.stack([root, end]), mirrored=mirrored)
         draw.line([tuple(point) for point in points.tolist()], fill=255, width=max(1, round(pose.half_span / 130)))
     empty = Image.new("L", lines.size)
-    _paint(canvas, Image.composite(lines, empty, wing), np.float32(genus.vein), 0.7)
+    _paint(canvas, Image.composite(lines, empty, wing), as_colour(genus.vein), 0.7)
 
 
 def _border(canvas: NDArray[np.float32], genus: Genus, points: Points, pose: Pose) -> None:
     lines = Image.new("L", (CANVAS, CANVAS))
     closed = [tuple(point) for point in np.concatenate([points, points[:1]]).tolist()]
     ImageDraw.Draw(lines).line(closed, fill=255, width=max(2, round(pose.half_span / 42)), joint="curve")
-    _paint(canvas, lines, np.float32(genus.border), 0.9)
+    _paint(canvas, lines, as_colour(genus.border), 0.9)
 
 
 def _marks(canvas: NDArray[np.float32], species: Species, pose: Pose) -> None:
@@ -163,8 +169,8 @@ def _marks(canvas: NDArray[np.float32], species: Species, pose: Pose) -> None:
                 ImageDraw.Draw(edges).line(closed, fill=255, width=max(2, round(pose.half_span / 60)), joint="curve")
             for hole in holes:
                 ImageDraw.Draw(mask).polygon([tuple(point) for point in hole.tolist()], fill=0)
-            _paint(canvas, mask, np.float32(species.genus.mark))
-            _paint(canvas, edges, np.float32(species.genus.mark_edge))
+            _paint(canvas, mask, as_colour(species.genus.mark))
+            _paint(canvas, edges, as_colour(species.genus.mark_edge))
 
 
 def _body(canvas: NDArray[np.float32], genus: Genus, pose: Pose) -> None:
@@ -172,18 +178,24 @@ def _body(canvas: NDArray[np.float32], genus: Genus, pose: Pose) -> None:
     for centre_y, width, height in ((0.10, 0.045, 0.32), (-0.16, 0.06, 0.12), (-0.31, 0.05, 0.055)):
         ellipse = np.stack([width * np.cos(angle), centre_y + height * np.sin(angle)], axis=1)
         _paint(canvas, _mask(pose.place(ellipse, mirrored=False)), _tone(genus.body, 1.0))
-        _paint(canvas, _mask(pose.place(ellipse * [0.4, 0.85] + [0, centre_y * 0.15], mirrored=False)), _tone(genus.body, 1.5))
+        _paint(
+            canvas,
+            _mask(pose.place(ellipse * [0.4, 0.85] + [0, centre_y * 0.15], mirrored=False)),
+            _tone(genus.body, 1.5),
+        )
     feelers = Image.new("L", (CANVAS, CANVAS))
     t = np.linspace(0, 1, 12)
     feeler = np.stack([0.02 + 0.26 * t**1.3, -0.34 - 0.34 * t**0.8], axis=1)
     for mirrored in (False, True):
         points = pose.place(feeler, mirrored=mirrored).tolist()
-        ImageDraw.Draw(feelers).line([tuple(point) for point in points], fill=255, width=max(2, round(pose.half_span / 90)))
+        ImageDraw.Draw(feelers).line(
+            [tuple(point) for point in points], fill=255, width=max(2, round(pose.half_span / 90))
+        )
     _paint(canvas, feelers, _tone(genus.body, 0.8))
 
 
 def _tone(colour: Colour, factor: float) -> NDArray[np.float32]:
-    return np.clip(np.float32(colour) * np.float32(factor), 0, 255)
+    return as_colour(np.clip(as_colour(colour) * np.float32(factor), 0, 255))
 
 
 def _occlude(canvas: NDArray[np.float32], species: Species, pose: Pose, rng: Generator) -> Image.Image | None:

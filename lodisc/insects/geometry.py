@@ -42,7 +42,8 @@ class Pose:
         turned = np.stack(
             [x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)], axis=1
         )
-        return turned * self.half_span + np.asarray(self.centre)
+        placed: Points = turned * self.half_span + np.asarray(self.centre)
+        return placed
 
 
 def smooth_outline(control_K2: Points, points_per_piece: int = 12) -> Points:

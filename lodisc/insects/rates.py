@@ -52,7 +52,9 @@ def measure(specimens: Path, bundles: dict[str, Path]) -> dict[str, Rates]:
     rates = {}
     for name, path in bundles.items():
         encoder = ImageEncoder(Bundle.open(path))
-        rates[name] = first_neighbour_rates(_embed(encoder, queries), query_names, _embed(encoder, gallery), gallery_names)
+        rates[name] = first_neighbour_rates(
+            _embed(encoder, queries), query_names, _embed(encoder, gallery), gallery_names
+        )
     rates["colour histogram"] = first_neighbour_rates(
         _histograms(queries), query_names, _histograms(gallery), gallery_names
     )
@@ -60,7 +62,10 @@ def measure(specimens: Path, bundles: dict[str, Path]) -> dict[str, Rates]:
 
 
 def first_neighbour_rates(
-    queries_QD: NDArray[np.float32], query_names: list[str], gallery_GD: NDArray[np.float32], gallery_names: list[str]
+    queries_QD: NDArray[np.float32],
+    query_names: list[str],
+    gallery_GD: NDArray[np.float32],
+    gallery_names: list[str],
 ) -> Rates:
     """Rates of names of the form genus/species, by cosine."""
     similarity_QG = queries_QD @ gallery_GD.T

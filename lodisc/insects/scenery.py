@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 Pixels = NDArray[np.float32]
@@ -12,26 +12,32 @@ Pixels = NDArray[np.float32]
 BACKGROUNDS = ("paper", "foliage", "bark", "sky", "stone")
 
 
+def as_colour(values: ArrayLike) -> Pixels:
+    """Red, green and blue as float32, so that what is computed with them stays float32."""
+    return np.asarray(values, dtype=np.float32)
+
+
 def background(kind: str, side: int, rng: Generator) -> Pixels:
     """A backdrop of one kind in a muted colour of its own, float32 RGB in 0..255, shape (side, side, 3)."""
-    level = np.float32(rng.uniform(95, 215) + rng.uniform(-12, 12, 3))
+    level = as_colour(rng.uniform(95, 215) + rng.uniform(-12, 12, 3))
     if kind == "paper":
         field = level + _noise(side, (6, 6), rng) * 5
     elif kind == "foliage":
-        green = level * np.float32([0.86, 1.0, 0.76])
+        green = level * as_colour([0.86, 1.0, 0.76])
         field = green + _noise(side, (9, 9), rng, grey=True) * 9 + _noise(side, (4, 4), rng) * 7
     elif kind == "bark":
-        brown = level * np.float32([1.0, 0.9, 0.78])
+        brown = level * as_colour([1.0, 0.9, 0.78])
         lengthwise = (5, 48) if rng.random() < 0.5 else (48, 5)
         field = brown + _noise(side, lengthwise, rng, grey=True) * 10 + _noise(side, (8, 8), rng) * 4
     elif kind == "sky":
         down = np.linspace(-1, 1, side, dtype=np.float32)[:, None, None]
-        field = level + down * np.float32(rng.uniform(-28, 28, 3)) + np.zeros((side, side, 3), np.float32)
+        field = level + down * as_colour(rng.uniform(-28, 28, 3)) + np.zeros((side, side, 3), np.float32)
     elif kind == "stone":
         field = level + _noise(side, (64, 64), rng, grey=True) * 11
     else:
         raise ValueError(f"unknown background {kind!r}")
-    return np.clip(field, 0, 255)
+    clipped: Pixels = np.clip(field, 0, 255)
+    return clipped
 
 
 def _noise(side: int, cells: tuple[int, int], rng: Generator, *, grey: bool = False) -> Pixels:
@@ -78,14 +84,14 @@ def occluder(side: int, centre: tuple[float, float], reach: float, rng: Generato
         [rng.uniform(50, 150), rng.uniform(80, 140), rng.uniform(30, 70)],
         [rng.uniform(190, 230), rng.uniform(150, 180), rng.uniform(120, 150)],
     )
-    return mask, np.float32(colours[kind])
+    return mask, as_colour(colours[kind])
 
 
 def light(picture: Pixels, rng: Generator) -> Pixels:
     """Brightness, a warm or cold tint, and a soft gradient across the picture."""
     side = len(picture)
     warmth = rng.uniform(-0.10, 0.10)
-    tint = np.float32([1 + warmth, 1.0, 1 - warmth]) * np.float32(rng.uniform(0.72, 1.18))
+    tint = as_colour([1 + warmth, 1.0, 1 - warmth]) * np.float32(rng.uniform(0.72, 1.18))
     direction = rng.uniform(0, 2 * math.pi)
     ramp = np.linspace(-1, 1, side, dtype=np.float32)
     slope = ramp[None, :] * math.cos(direction) + ramp[:, None] * math.sin(direction)
@@ -97,5 +103,7 @@ def camera(picture: Pixels, rng: Generator) -> Image.Image:
     """A little blur and sensor noise, and the result as an 8-bit picture."""
     image = Image.fromarray(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
     image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.8)))
-    noisy = np.asarray(image, np.float32) + rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(1, 5))
+    noisy = np.asarray(image, np.float32) + rng.standard_normal(picture.shape, np.float32) * np.float32(
+        rng.uniform(1, 5)
+    )
     return Image.fromarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))

@@ -7,7 +7,6 @@ Drawn aside and renamed, so that a drawing that was interrupted is never taken f
 
 import csv
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -61,7 +60,7 @@ def write_specimens(
         (fresh / COMPLETE_NAME).write_text(json.dumps(wanted), encoding="utf-8")
         if directory.exists():
             shutil.rmtree(directory)
-        os.replace(fresh, directory)
+        fresh.replace(directory)
     return directory
 
 
@@ -95,7 +94,14 @@ def _draw_all(
             relative = Path(path).relative_to(folder).as_posix()
             for mark in marks:
                 writer.writerow(
-                    [relative, mark.part, f"{mark.x:.1f}", f"{mark.y:.1f}", f"{mark.radius:.1f}", int(mark.visible)]
+                    [
+                        relative,
+                        mark.part,
+                        f"{mark.x:.1f}",
+                        f"{mark.y:.1f}",
+                        f"{mark.radius:.1f}",
+                        int(mark.visible),
+                    ]
                 )
             if on_progress is not None:
                 on_progress(done + 1, len(jobs))

@@ -40,9 +40,7 @@ def page(browser: Browser, server: LiveServer) -> Iterator[Page]:
     elsewhere: list[str] = []
     context = browser.new_context(viewport={"width": 1200, "height": 800})
     page = context.new_page()
-    page.on(
-        "console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None
-    )
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "request",

@@ -70,10 +70,19 @@ def faults(tmp_path, bundle, other, photos, catalogue):
         "csv without its columns": ((*build, tmp_path / "no-path.csv"), "no column path"),
         "two rows with one id": ((*build, tmp_path / "twice.csv"), "both have the id 'x'"),
         "another bundle": (("index", "build", catalogue, "--images", photos, "--bundle", other), "--fresh"),
-        "missing bundle": (("index", "build", new, "--images", photos, "--bundle", tmp_path / "no"), "does not exist"),
-        "catalogue is a file": (("index", "build", tmp_path / "a-file", "--images", photos, "--bundle", bundle), "not a catalogue"),
+        "missing bundle": (
+            ("index", "build", new, "--images", photos, "--bundle", tmp_path / "no"),
+            "does not exist",
+        ),
+        "catalogue is a file": (
+            ("index", "build", tmp_path / "a-file", "--images", photos, "--bundle", bundle),
+            "not a catalogue",
+        ),
         "no catalogue": (("index", "stats", tmp_path / "none"), "not a catalogue"),
-        "search with another bundle": (("search", catalogue, photos / "red/0.png", "--bundle", other), "--fresh"),
+        "search with another bundle": (
+            ("search", catalogue, photos / "red/0.png", "--bundle", other),
+            "--fresh",
+        ),
         "search with an undecodable picture": (("search", catalogue, tmp_path / "broken.png"), "picture"),
         "search with a missing picture": (("search", catalogue, tmp_path / "gone.png"), "does not exist"),
         "k out of range": (("search", catalogue, photos / "red/0.png", "-k", 0), "expected 1 to 1000"),
@@ -100,7 +109,8 @@ def test_wrong_usage_is_explained(arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("index", "--help"), ("index", "build", "--help"), ("search", "--help"), ("--version",)]
+    "arguments",
+    [("--help",), ("index", "--help"), ("index", "build", "--help"), ("search", "--help"), ("--version",)],
 )
 def test_help_and_version(arguments):
     done = lodisc(*arguments)

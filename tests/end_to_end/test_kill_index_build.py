@@ -52,8 +52,15 @@ def test_killed_three_times_and_still_whole(tmp_path, tiny_bundle):
     assert report["encoded"] + report["reused"] + report["unchanged"] == NUM_PICTURES
     assert [path.endswith("broken.jpg") for path, _ in report["rejected"]] == [True]
 
-    stats = json.loads(subprocess.run(command("stats", catalogue, "--json"), capture_output=True, text=True, check=True).stdout)
-    assert (stats["items"], stats["labels"], stats["snapshot_items"], stats["tail_items"]) == (600, {"label": 7}, 600, 0)
+    stats = json.loads(
+        subprocess.run(command("stats", catalogue, "--json"), capture_output=True, text=True, check=True).stdout
+    )
+    assert (stats["items"], stats["labels"], stats["snapshot_items"], stats["tail_items"]) == (
+        600,
+        {"label": 7},
+        600,
+        0,
+    )
     with Catalogue.open(catalogue) as opened:
         expected = {path.relative_to(photos).as_posix() for path in photos.rglob("0*.jpg")}
         assert set(opened.ids()) == expected

@@ -177,9 +177,7 @@ def test_items_page_through_all(http: httpx.Client) -> None:
 def test_one_item_with_anything_in_its_id(http: httpx.Client) -> None:
     weird = "Caerula/sky?#%/0.png"
     match = next(
-        one
-        for one in http.post("/search", json={"item_id": PINK_ID, "k": 100}).json()["matches"]
-        if one["id"] == weird
+        one for one in http.post("/search", json={"item_id": PINK_ID, "k": 100}).json()["matches"] if one["id"] == weird
     )
     path = match["thumbnail"].removesuffix("/thumbnail")
     item = http.get(path)

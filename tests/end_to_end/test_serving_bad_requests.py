@@ -156,9 +156,7 @@ SEARCHES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("sent", "said"), SEARCHES, ids=range(len(SEARCHES)))
 def test_searches(http: httpx.Client, sent: dict[str, Any], said: str) -> None:
     body = json.dumps(sent).encode("ascii")
-    assert_refused(
-        http.post("/search", content=body, headers={"Content-Type": "application/json"}), 400, said
-    )
+    assert_refused(http.post("/search", content=body, headers={"Content-Type": "application/json"}), 400, said)
 
 
 def test_embeddings_without_a_direction(http: httpx.Client) -> None:
@@ -180,9 +178,7 @@ def test_options_are_never_ignored(http: httpx.Client) -> None:
     assert_refused(http.post("/search?k=2&k=3", files=picture), 400, "twice")
     assert_refused(http.post("/search?colour=1", files=picture), 400, "it knows")
     assert_refused(http.post("/search?filter=1", files=picture), 400, "not offered")
-    assert_refused(
-        http.post("/embed", files=picture, data={"k": "2"}), 400, "it knows images, encoding, attention"
-    )
+    assert_refused(http.post("/embed", files=picture, data={"k": "2"}), 400, "it knows images, encoding, attention")
     assert_refused(http.post("/embed?encoding=hex", files=picture), 400, "float or base64")
     assert_refused(http.post("/embed?attention=maybe", files=picture), 400, "true or false")
     assert_refused(http.post("/embed", json={"images": []}), 400, "no picture")
@@ -202,18 +198,14 @@ def test_a_url_in_a_file_field_is_refused_and_not_fetched(http: httpx.Client) ->
 
 
 def test_limits(http: httpx.Client) -> None:
-    too_long = http.post(
-        "/search", content=b"x" * (MAX_BODY + 1), headers={"Content-Type": "application/json"}
-    )
+    too_long = http.post("/search", content=b"x" * (MAX_BODY + 1), headers={"Content-Type": "application/json"})
     assert_refused(too_long, 413, code="body_too_large")
     too_many = [("images", (f"{row}.png", GOOD)) for row in range(5)]
     assert_refused(http.post("/embed", files=too_many), 413, "at most 4")
     parts = [("images", (f"{row}.png", b"")) for row in range(500)]
     assert_refused(http.post("/embed", files=parts), 413, "parts")
     large = encoded(drawn_picture((1, 2, 3), 0, size=(500, 300)), "JPEG")
-    assert_refused(
-        http.post("/search", files={"images": ("large.jpg", large)}), 422, code="picture_too_large"
-    )
+    assert_refused(http.post("/search", files={"images": ("large.jpg", large)}), 422, code="picture_too_large")
 
 
 def test_an_endless_chunked_body_is_cut_off(http: httpx.Client) -> None:

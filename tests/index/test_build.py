@@ -94,7 +94,9 @@ def test_copies_within_one_run_are_encoded_once(index, tmp_path, monkeypatch):
     sizes = []
     encode = ImageEncoder.encode
     monkeypatch.setattr(
-        ImageEncoder, "encode", lambda self, pixels, **options: sizes.append(len(pixels)) or encode(self, pixels, **options)
+        ImageEncoder,
+        "encode",
+        lambda self, pixels, **options: sizes.append(len(pixels)) or encode(self, pixels, **options),
     )
     index(folder)
     assert sizes == [1]

@@ -65,7 +65,11 @@ def found_ids(catalogue, seed, k=5, **options):
 def test_what_is_put_comes_out(catalogue):
     catalogue.put([new_item("a/1", 1, "finch", year=2011, place="Ulm")])
     item = catalogue.get("a/1")
-    assert (item.labels, item.metadata, item.source) == ({"label": "finch"}, {"year": 2011, "place": "Ulm"}, "/pictures/a/1")
+    assert (item.labels, item.metadata, item.source) == (
+        {"label": "finch"},
+        {"year": 2011, "place": "Ulm"},
+        "/pictures/a/1",
+    )
     assert catalogue.thumbnail("a/1") == b"thumbnail of 1"
     assert catalogue.embedding("a/1") @ unit(1) == pytest.approx(1.0, abs=1e-5)
     assert catalogue.get("a/2") is None
@@ -177,7 +181,9 @@ def test_another_process_sees_a_write(catalogue):
         "with Catalogue.open(Path(sys.argv[1])) as c:\n"
         "    print(c.search(c.embedding('a')[None], k=1)[0][0].id, c.delete(['a']))"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(catalogue.path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(catalogue.path)], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["a", "1"]
     assert found_ids(catalogue, 1) == []
 
@@ -261,7 +267,11 @@ def test_missing_newer_foreign_and_damaged_databases_are_told_apart(tmp_path, ca
 
 
 def test_two_bulk_writers_are_one_too_many(catalogue):
-    with writing_alone(catalogue.path), pytest.raises(CatalogueBusyError, match="wait"), writing_alone(catalogue.path):
+    with (
+        writing_alone(catalogue.path),
+        pytest.raises(CatalogueBusyError, match="wait"),
+        writing_alone(catalogue.path),
+    ):
         pass
 
 

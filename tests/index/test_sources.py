@@ -7,7 +7,14 @@ from index.sources import read_source
 
 
 def test_sub_folders_are_labels_from_the_inside_out(tmp_path):
-    for path in ("Pica/pica/b.jpg", "Pica/pica/a.JPG", "top.png", "Pica/loose.webp", ".hidden/x.png", "Pica/notes.txt"):
+    for path in (
+        "Pica/pica/b.jpg",
+        "Pica/pica/a.JPG",
+        "top.png",
+        "Pica/loose.webp",
+        ".hidden/x.png",
+        "Pica/notes.txt",
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"")
     found = {picture.id: picture.labels for picture in read_source(tmp_path)}
@@ -29,10 +36,15 @@ def test_a_loop_of_links_ends(tmp_path):
 def test_csv_columns(tmp_path):
     csv = tmp_path / "list.csv"
     csv.write_text(
-        "\ufeffpath,id,label,year,weight,place\nimg/1.jpg,one,finch,2011,1.5,Ulm\nimg/2.jpg,,,,007,1_000\n", encoding="utf-8"
+        "\ufeffpath,id,label,year,weight,place\nimg/1.jpg,one,finch,2011,1.5,Ulm\nimg/2.jpg,,,,007,1_000\n",
+        encoding="utf-8",
     )
     one, two = read_source(csv)
-    assert (one.id, one.labels, one.metadata) == ("one", {"label": "finch"}, {"year": 2011, "weight": 1.5, "place": "Ulm"})
+    assert (one.id, one.labels, one.metadata) == (
+        "one",
+        {"label": "finch"},
+        {"year": 2011, "weight": 1.5, "place": "Ulm"},
+    )
     assert one.path == tmp_path / "img/1.jpg"
     assert (two.id, two.labels, two.metadata) == ("img/2.jpg", {}, {"weight": 7, "place": "1_000"})
 
@@ -82,6 +94,6 @@ def test_missing_empty_and_foreign_sources(tmp_path):
     (tmp_path / "x.txt").write_text("")
     with pytest.raises(SourceError, match="neither a folder nor a .csv"):
         read_source(tmp_path / "x.txt")
-    with pytest.raises(SourceError, match="--ranks|no column species"):
-        (tmp_path / "l.csv").write_text("path\na.jpg\n")
+    (tmp_path / "l.csv").write_text("path\na.jpg\n")
+    with pytest.raises(SourceError, match="no column species"):
         read_source(tmp_path / "l.csv", ("species",))

@@ -11,7 +11,12 @@ def match(score, **labels):
 
 
 def test_near_neighbours_outweigh_many_far_ones():
-    matches = [match(0.9, species="a"), match(0.3, species="b"), match(0.25, species="b"), match(0.2, species="b")]
+    matches = [
+        match(0.9, species="a"),
+        match(0.3, species="b"),
+        match(0.25, species="b"),
+        match(0.2, species="b"),
+    ]
     prediction = vote(matches)
     assert (prediction.label, prediction.rank) == ("a", "species")
     assert prediction.confidence == pytest.approx(0.7 / (0.7 + 0.15), abs=1e-4)

@@ -13,18 +13,12 @@ def test_the_description_and_the_routes_are_one_list() -> None:
         for method in route.methods or ()
         if method != "HEAD" and route.path != "/page/{name}"
     }
-    described = {
-        (path, method.upper()) for path, methods in description()["paths"].items() for method in methods
-    }
+    described = {(path, method.upper()) for path, methods in description()["paths"].items() for method in methods}
     assert served == described
 
 
 def test_every_operation_has_a_name_of_its_own() -> None:
-    names = [
-        operation["operationId"]
-        for methods in description()["paths"].values()
-        for operation in methods.values()
-    ]
+    names = [operation["operationId"] for methods in description()["paths"].values() for operation in methods.values()]
     assert len(names) == len(set(names))
 
 

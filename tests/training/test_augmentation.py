@@ -50,7 +50,8 @@ def test_mirroring_is_exact_where_the_whole_picture_is_the_crop(pictures):
     """With aspect jitter clamped to the whole picture in one direction only, compare on a picture of columns."""
     columns = torch.linspace(0, 1, 24).expand(4, 3, 24, 24).contiguous()
     plain, mirrored = views(columns, seed=3), views(columns, flip=1.0, seed=3)
-    assert (plain.diff(dim=3).mean() > 0) and (mirrored.diff(dim=3).mean() < 0)
+    assert plain.diff(dim=3).mean() > 0
+    assert mirrored.diff(dim=3).mean() < 0
     assert plain.diff(dim=2).abs().max() < 1e-5  # rows stay rows
 
 
@@ -77,9 +78,7 @@ def test_a_turn_keeps_right_angles_of_the_true_picture():
     """In a picture twice as wide as high, equal steps of the output are equal steps in the true picture."""
     side, aspect = 200, 2.0
     ramp = (torch.arange(side) + 0.5) / side
-    picture = torch.stack(
-        [ramp.expand(side, side) * aspect, ramp[:, None].expand(side, side), torch.zeros(side, side)]
-    )
+    picture = torch.stack([ramp.expand(side, side) * aspect, ramp[:, None].expand(side, side), torch.zeros(side, side)])
     out = views(picture[None], size=32, aspect=aspect, area=(0.05, 0.05), rotation=40.0, seed=4)[0]
     step_x = torch.stack([out[0, 16, 17] - out[0, 16, 15], out[1, 16, 17] - out[1, 16, 15]])
     step_y = torch.stack([out[0, 17, 16] - out[0, 15, 16], out[1, 17, 16] - out[1, 15, 16]])
@@ -140,7 +139,13 @@ def test_blur_is_a_gaussian_of_each_pictures_own_sigma():
 
 def test_solarise_is_pillows(pictures):
     out = recolour(
-        pictures, jitter=(0, 0, 0, 0), jitter_prob=0, greyscale_prob=0, blur_prob=0, solarise_prob=1, generator=generator()
+        pictures,
+        jitter=(0, 0, 0, 0),
+        jitter_prob=0,
+        greyscale_prob=0,
+        blur_prob=0,
+        solarise_prob=1,
+        generator=generator(),
     )
     expected = np.asarray(ImageOps.solarize(as_picture(pictures[0]), 128), dtype=np.float32)
     assert np.abs(out[0].permute(1, 2, 0).numpy() * 255 - expected).max() < 2
@@ -149,7 +154,13 @@ def test_solarise_is_pillows(pictures):
 def test_probabilities_hold():
     pictures = torch.rand(2000, 3, 4, 4, generator=generator(2))
     out = recolour(
-        pictures, jitter=(0, 0, 0, 0), jitter_prob=0, greyscale_prob=0.2, blur_prob=0, solarise_prob=0, generator=generator(1)
+        pictures,
+        jitter=(0, 0, 0, 0),
+        jitter_prob=0,
+        greyscale_prob=0.2,
+        blur_prob=0,
+        solarise_prob=0,
+        generator=generator(1),
     )
     grey = (out[:, 0] - out[:, 1]).abs().amax((1, 2)) < 1e-6
     assert float(grey.float().mean()) == pytest.approx(0.2, abs=0.03)

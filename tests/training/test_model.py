@@ -101,6 +101,15 @@ def test_random_mask_depends_on_the_generator_alone(views):
 
 def test_heads_are_moco_v3s():
     kinds = [type(layer).__name__ for layer in build_mlp(3, 8, 32, 4)]
-    assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
+    assert kinds == [
+        "Linear",
+        "BatchNorm1d",
+        "ReLU",
+        "Linear",
+        "BatchNorm1d",
+        "ReLU",
+        "Linear",
+        "BatchNorm1d",
+    ]
     last = build_mlp(2, 8, 32, 4)[-1]
     assert not last.affine

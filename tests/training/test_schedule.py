@@ -1,5 +1,7 @@
 """Schedules at points worked out by hand."""
 
+import itertools
+
 import pytest
 
 from training.schedule import learning_rate, momentum_at
@@ -12,7 +14,7 @@ def test_learning_rate_rises_then_falls_by_a_cosine():
     assert rates[10] == pytest.approx(2.0)
     assert rates[55] == pytest.approx(1.0)  # half way down
     assert rates[99] == pytest.approx(0.0, abs=1e-3)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
 
 
 def test_without_warmup_the_peak_is_first():

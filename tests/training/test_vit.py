@@ -22,7 +22,10 @@ def full_attention_rows(vit, pixels):
     for block in vit.blocks:
         h = block.norm1(x)
         width, heads = h.shape[-1], block.attn.num_heads
-        q, k, v = (h @ w.T + b for w, b in zip(block.attn.qkv.weight.split(width), block.attn.qkv.bias.split(width), strict=True))
+        q, k, v = (
+            h @ w.T + b
+            for w, b in zip(block.attn.qkv.weight.split(width), block.attn.qkv.bias.split(width), strict=True)
+        )
         outputs, matrices = [], []
         for head in range(heads):
             part = slice(head * width // heads, (head + 1) * width // heads)
