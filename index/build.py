@@ -295,7 +295,7 @@ def _settle_missing(catalogue: Catalogue, pictures: Sequence[SourcePicture], rep
 
 def _snapshot_is_behind(catalogue: Catalogue) -> bool:
     view = catalogue.refresh()
-    return view.snapshot is None or view.snapshot.info.seq < view.seq
+    return view.snapshot is None or view.snapshot_seq < view.seq
 
 
 def _write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:

@@ -10,11 +10,9 @@ A catalogue remembers the encoder that filled it and is refused to any other.
 # Q queries, D embedding dim.
 
 import json
-import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +22,16 @@ from numpy.typing import NDArray
 from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, CatalogueError, EncoderMismatchError, NotFoundError
 from encoder.manifest import Manifest, manifest_document, parse_manifest
+from index.following import follow, last_seq, load_view, reading
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
 from index.schema import DATABASE_NAME, Transaction, connect, create
-from index.snapshot import (
-    SnapshotDamagedError,
-    SnapshotInfo,
-    build_snapshot,
-    load_snapshot,
-    newest_snapshot,
-    remove_other_snapshots,
-)
+from index.snapshot import SnapshotInfo, build_snapshot, newest_snapshot, remove_other_snapshots
+from index.vectors import pack, read_vectors, unpack
 from index.view import View
 
-logger = logging.getLogger(__name__)
-
 MAX_K = 1000
-# Half precision halves the file; a cosine moves by about 1e-4. Read back, vectors are scaled to length 1 again.
-STORED_DTYPE = np.dtype("<f2")
+# A process that has scanned this many items exactly looks whether another process has published a newer snapshot.
+LONG_TAIL = 2000
 _CHUNK = 500  # ids or rows in one SQL statement
 
 
@@ -63,7 +54,7 @@ class Catalogue:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self._view = self._initial_view()
+        self._view = load_view(self.path, self.manifest.embedding_dim)
 
     @classmethod
     def create(cls, path: Path, bundle: Bundle, *, ranks: Sequence[str] = (), domain: str | None = None) -> "Catalogue":
@@ -154,7 +145,7 @@ class Catalogue:
             ValueError: an embedding has another length than the encoder's, or is not finite.
             CatalogueBusyError: another process kept writing.
         """
-        blobs = [self._pack(item.embedding) for item in items]
+        blobs = [pack(item.embedding, self.manifest.embedding_dim) for item in items]
         with Transaction(self._connection()) as connection:
             for item, blob in zip(items, blobs, strict=True):
                 _remove(connection, item.id)
@@ -174,16 +165,17 @@ class Catalogue:
 
     def compact(self) -> SnapshotInfo:
         """Build a snapshot of everything, publish it, and remove the older ones."""
-        with self._reading() as connection:
-            seq = _last_seq(connection)
-            rows_N, vectors_ND = self._vectors(
+        with reading(self.path) as connection:
+            seq = last_seq(connection)
+            rows_N, vectors_ND = read_vectors(
                 connection.execute(
                     "SELECT embedding.row, vector FROM embedding JOIN item USING (row) WHERE deleted = 0 ORDER BY row"
-                )
+                ),
+                self.manifest.embedding_dim,
             )
         info = build_snapshot(self.path, seq, rows_N, vectors_ND, self.manifest.embedding_dim)
         remove_other_snapshots(self.path, keep=seq)
-        self._view = self._initial_view()
+        self._view = load_view(self.path, self.manifest.embedding_dim)
         return info
 
     # Reading.
@@ -245,7 +237,7 @@ class Catalogue:
             )
             .fetchone()
         )
-        return None if found is None else (self._unpack([found[0]])[0], found[1])
+        return None if found is None else (unpack([found[0]], self.manifest.embedding_dim)[0], found[1])
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """The item's thumbnail as a WebP file, or None if there is no such item."""
@@ -269,7 +261,7 @@ class Catalogue:
         )
         if found is None:
             raise NotFoundError(f"the catalogue has no item {item_id[:200]!a}")
-        embedding_D: NDArray[np.float32] = self._unpack([found[0]])[0]
+        embedding_D: NDArray[np.float32] = unpack([found[0]], self.manifest.embedding_dim)[0]
         return embedding_D
 
     def items(self, cursor: str | None = None, limit: int = 100) -> ItemPage:
@@ -288,7 +280,7 @@ class Catalogue:
 
     def ids(self) -> Iterator[str]:
         """The ids of all items, in no particular order."""
-        with self._reading() as connection:
+        with reading(self.path) as connection:
             for (item_id,) in connection.execute("SELECT id FROM item WHERE deleted = 0"):
                 yield item_id
 
@@ -325,50 +317,17 @@ class Catalogue:
     def refresh(self) -> View:
         """Take in what other processes and threads have written, and return the present view."""
         view = self._view
-        if _last_seq(self._connection()) == view.seq:
+        if last_seq(self._connection()) == view.seq:
             return view
-        with self._lock, self._reading() as connection:
+        with self._lock, reading(self.path) as connection:
             view = self._view
-            seq = _last_seq(connection)
-            changes = connection.execute("SELECT row, kind FROM change WHERE seq > ?", (view.seq,)).fetchall()
-            removed = {row for row, kind in changes if kind == "remove"}
-            added = [row for row, kind in changes if kind == "add" and row not in removed]
-            self._view = view.after(seq, self._vectors_of_rows(connection, added), removed)
+            if len(view.tail_rows_M) > LONG_TAIL and (newest_snapshot(self.path) or 0) > view.snapshot_seq:
+                self._view = load_view(self.path, self.manifest.embedding_dim)
+            else:
+                self._view = follow(view, connection, self.manifest.embedding_dim)
             return self._view
 
     # Inside.
-
-    def _initial_view(self) -> View:
-        """The newest snapshot that is whole, and everything else as tail; without one, the whole truth as tail."""
-        dim = self.manifest.embedding_dim
-        newest = newest_snapshot(self.path)
-        snapshot = None
-        if newest is not None:
-            try:
-                snapshot = load_snapshot(self.path, newest, dim)
-            except SnapshotDamagedError as error:
-                logger.warning(
-                    "%s; searching the database itself until `lodisc index compact %s` has built another",
-                    error,
-                    self.path,
-                )
-        with self._reading() as connection:
-            seq = _last_seq(connection)
-            if snapshot is not None and snapshot.info.seq > seq:
-                logger.warning("snapshot %d is ahead of the database (%d) and is not used", snapshot.info.seq, seq)
-                snapshot = None
-            known = snapshot.info.seq if snapshot else 0
-            removed = connection.execute("SELECT row FROM change WHERE seq > ? AND kind = 'remove'", (known,))
-            removed_rows = {row for (row,) in removed}
-            rows_M, tail_MD = self._vectors(
-                connection.execute(
-                    "SELECT embedding.row, vector FROM change JOIN embedding USING (row) "
-                    "WHERE seq > ? AND kind = 'add' ORDER BY row",
-                    (known,),
-                )
-            )
-        nothing = View(seq, snapshot, None, np.empty(0, np.int64), np.empty((0, dim), np.float32))
-        return nothing.after(seq, dict(zip(rows_M.tolist(), tail_MD, strict=True)), removed_rows)
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection."""
@@ -378,16 +337,6 @@ class Catalogue:
             self._local.connection = connection
             self._connections.append(connection)  # appending is atomic; `close` takes them all
         return connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own inside one read transaction, so that several statements see one state."""
-        connection = connect(self.path)
-        try:
-            connection.execute("BEGIN")
-            yield connection
-        finally:
-            connection.close()
 
     def _row(self, item_id: str) -> int | None:
         found = self._connection().execute("SELECT row FROM item WHERE id = ? AND deleted = 0", (item_id,)).fetchone()
@@ -401,41 +350,6 @@ class Catalogue:
                 chunk,
             ):
                 yield row, _item(*columns)
-
-    def _vectors_of_rows(self, connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, NDArray[np.float32]]:
-        vectors: dict[int, NDArray[np.float32]] = {}
-        for chunk in _chunks(rows):
-            statement = f"SELECT row, vector FROM embedding WHERE row IN ({','.join('?' * len(chunk))})"
-            found_N, vectors_ND = self._vectors(connection.execute(statement, chunk))
-            vectors.update(zip(found_N.tolist(), vectors_ND, strict=True))
-        return vectors
-
-    def _vectors(self, cursor: sqlite3.Cursor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows (N,) and unit vectors (N, D) of a cursor over row and vector."""
-        rows: list[int] = []
-        blobs: list[bytes] = []
-        for row, blob in cursor:
-            rows.append(row)
-            blobs.append(blob)
-        return np.array(rows, np.int64), self._unpack(blobs)
-
-    def _pack(self, embedding_D: NDArray[np.float32]) -> bytes:
-        dim = self.manifest.embedding_dim
-        if embedding_D.shape != (dim,) or not np.isfinite(embedding_D).all():
-            raise ValueError(f"an embedding has shape {embedding_D.shape}, expected ({dim},) finite numbers")
-        return embedding_D.astype(STORED_DTYPE).tobytes()
-
-    def _unpack(self, blobs: Sequence[bytes]) -> NDArray[np.float32]:
-        dim = self.manifest.embedding_dim
-        vectors_ND = np.frombuffer(b"".join(blobs), STORED_DTYPE).astype(np.float32).reshape(len(blobs), dim)
-        norms_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-        units_ND: NDArray[np.float32] = vectors_ND / np.maximum(norms_N1, np.finfo(np.float32).tiny)
-        return units_ND
-
-
-def _last_seq(connection: sqlite3.Connection) -> int:
-    (seq,) = connection.execute("SELECT COALESCE(MAX(seq), 0) FROM change").fetchone()
-    return int(seq)
 
 
 def _remove(connection: sqlite3.Connection, item_id: str) -> bool:

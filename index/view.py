@@ -3,7 +3,7 @@
 Immutable: a search uses one view from beginning to end while writers go on.
 """
 
-# Q queries, D embedding dim, N vectors of the snapshot, M of the tail, K neighbours.
+# Q queries, D embedding dim, N vectors of the snapshot, M of the tail, A added, R removed, K neighbours.
 
 from dataclasses import dataclass
 
@@ -31,6 +31,11 @@ class View:
     tail_rows_M: NDArray[np.int64]
     tail_MD: NDArray[np.float32]
 
+    @property
+    def snapshot_seq(self) -> int:
+        """The last change that the snapshot holds, 0 without one."""
+        return self.snapshot.info.seq if self.snapshot is not None else 0
+
     def search(
         self, queries_QD: NDArray[np.float32], k: int, excluded_rows: frozenset[int]
     ) -> list[list[tuple[int, float]]]:
@@ -53,22 +58,30 @@ class View:
         return [sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k] for hits in found]
 
     def after(
-        self,
-        seq: int,
-        added: dict[int, NDArray[np.float32]],
-        removed: set[int],
+        self, seq: int, added_rows_A: NDArray[np.int64], added_AD: NDArray[np.float32], removed: set[int]
     ) -> "View":
-        """The view after more changes: rows added, with their vectors, and rows removed."""
+        """The view after more changes.
+
+        Args:
+            seq: the last of them.
+            added_rows_A: rows added and still there, ascending.
+            added_AD: their vectors.
+            removed: rows removed.
+        """
+        removed_R = np.fromiter(removed, np.int64, len(removed))
         removed_N = self.removed_N
         if self.snapshot is not None and removed:
-            gone = np.isin(self.snapshot.rows_N, np.fromiter(removed, np.int64))
-            if gone.any():
-                removed_N = gone if removed_N is None else removed_N | gone
-        stays_M = ~np.isin(self.tail_rows_M, np.fromiter(removed, np.int64, len(removed)))
-        fresh = [row for row in sorted(added) if row not in removed]
-        rows_M = np.concatenate([self.tail_rows_M[stays_M], np.array(fresh, np.int64)])
-        vectors = [self.tail_MD[stays_M], *(added[row][np.newaxis] for row in fresh)]
-        return View(seq, self.snapshot, removed_N, rows_M, np.concatenate(vectors))
+            gone_N = np.isin(self.snapshot.rows_N, removed_R)
+            if gone_N.any():
+                removed_N = gone_N if removed_N is None else removed_N | gone_N
+        stays_M = ~np.isin(self.tail_rows_M, removed_R)
+        return View(
+            seq,
+            self.snapshot,
+            removed_N,
+            np.concatenate([self.tail_rows_M[stays_M], added_rows_A]),
+            np.concatenate([self.tail_MD[stays_M], added_AD]),
+        )
 
 
 def _collect(

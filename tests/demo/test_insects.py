@@ -124,7 +124,8 @@ def test_rates_by_hand():
     names = ["A/a", "A/b", "B/c", "B/d"]
     queries = np.array([[1, 0, 0, 0], [0.9, 0.8, 0, 0], [0.5, 0.4, 0, 0.3], [0, 0, 0, 1]], np.float32)
     rates = first_neighbour_rates(queries, ["A/a", "A/b", "B/d", "B/c"], gallery, names)
-    # Found A/a (right), A/a (genus right), A/a (wrong), B/d (genus right); within the genus: right, wrong, right, wrong.
+    # First neighbours: A/a (right), A/a (genus right), A/a (wrong), B/d (genus right);
+    # within the genus: right, wrong, right, wrong.
     assert (rates.species, rates.genus, rates.within_genus) == (0.25, 0.75, 0.5)
 
 

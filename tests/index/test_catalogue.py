@@ -174,6 +174,18 @@ def test_another_open_catalogue_sees_a_write_at_its_next_search(catalogue):
         assert found_ids(reader, 1) == ["b"]
 
 
+def test_a_reader_with_a_long_tail_takes_up_the_newer_snapshot(catalogue, monkeypatch):
+    monkeypatch.setattr("index.catalogue.LONG_TAIL", 10)
+    with Catalogue.open(catalogue.path) as reader:
+        catalogue.put([new_item(f"i{n}", n) for n in range(30)])
+        assert found_ids(reader, 3, k=1) == ["i3"]
+        assert reader.stats().tail_items == 30
+        catalogue.compact()
+        catalogue.put([new_item("late", 99)])
+        assert found_ids(reader, 99, k=1) == ["late"]
+        assert (reader.stats().snapshot_items, reader.stats().tail_items) == (30, 1)
+
+
 def test_another_process_sees_a_write(catalogue):
     catalogue.put([new_item("a", 1)])
     program = (
