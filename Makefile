@@ -1,5 +1,5 @@
 # Everything runs in .venv, made here. `make setup` installs what serving needs; `make test` adds torch for the CPU.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin

@@ -35,9 +35,7 @@ def main() -> None:
         data = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else write_specimens(work / "insects")
         (work / "photos").symlink_to(data)
         picture = next(iter(sorted((data / "test").rglob("*.*")))).relative_to(data / "test")
-        steps = []
-        for command in COMMANDS:
-            steps.append(run(command.format(picture=picture), work))
+        steps = [run(command.format(picture=picture), work) for command in COMMANDS]
     result = {"data": data.name, "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d"), "steps": steps}
     RESULT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(json.dumps(result))
