@@ -39,6 +39,8 @@ from index.thumbnails import LONGEST_SIDE, thumbnail_of
 REJECTED_NAME = "rejected.csv"
 LOCK_NAME = "writer.lock"
 BATCH_SIZE = 32
+# What becomes of a picture that can be used; each is a count of the report.
+KINDS = ("encoded", "reused", "relabelled", "unchanged")
 
 
 @dataclass(kw_only=True)
@@ -77,7 +79,7 @@ class _Prepared:
     """A picture after reading: still to encode (`pixels`), to store as it is (`item`), or nothing to do (neither)."""
 
     picture: SourcePicture
-    kind: str  # "encoded", "reused", "relabelled" or "unchanged"
+    kind: str  # one of KINDS
     content_hash: str = ""
     pixels: NDArray[np.uint8] | None = None
     thumbnail: bytes = b""
@@ -143,7 +145,7 @@ def build(
                             catalogue.put(items)
                     for prepared in batch:
                         setattr(report, prepared.kind, getattr(report, prepared.kind) + 1)
-                    progress.advance(len(batch))
+                    progress.advance_to(sum(getattr(report, kind) for kind in KINDS) + len(report.rejected))
         finally:
             _write_rejected(catalogue.path / REJECTED_NAME, report.rejected)
         if prune is not None:

@@ -65,9 +65,9 @@ class BuildProgress:
         if self.bar is not None:
             self.bar.stop()
 
-    def advance(self, count: int) -> None:
-        """Count pictures that are dealt with."""
-        self.done += count
+    def advance_to(self, done: int) -> None:
+        """Show that so many pictures are dealt with."""
+        self.done = done
         now = time.monotonic()
         rate = self.done / max(now - self.started, 1e-9)
         text = f"{rate:.0f} pictures/s, limited by {self.stages.limiting() or 'nothing yet'}"

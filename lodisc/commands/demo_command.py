@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from encoder.picture_files import list_pictures
 from index.build import build, open_for_build
 from index.sources import read_source
 from lodisc.insects.rates import Rates, measure
-from lodisc.insects.specimens import write_specimens
+from lodisc.insects.specimens import COMPLETE_NAME, write_specimens
 
 HELP = """\
 Draw thirty species of winged insects, index them, measure how well held-out specimens are named, and serve the
@@ -61,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw, index, measure, serve."""
+    if args.out.exists() and not args.out.is_dir():
+        raise ConfigError(f"--out is {args.out}, which is a file; expected a folder or a new name")
     if args.draw_only:
         print(f"drawn: {_draw(args.out)}")
         return 0
@@ -117,21 +120,27 @@ def _index(catalogue_path: Path, images: Path, bundle: Bundle, domain: str | Non
 
 
 def _rates(out: Path, specimens: Path, bundle: Bundle) -> dict[str, Rates]:
-    """Measured rates, or those of an earlier start with the same encoder."""
+    """Measured rates, or those of an earlier start with the same encoders and the same drawing."""
+    bundles = {bundle.manifest.name: bundle}
+    if (BUNDLES_DIR / UNTRAINED).is_dir():
+        bundles["the same network, untrained"] = Bundle.open(BUNDLES_DIR / UNTRAINED)
+    else:
+        print(f"not measured: the same network untrained; there is no {BUNDLES_DIR / UNTRAINED}", file=sys.stderr)
+    measured = {
+        "encoders": {name: opened.manifest.id for name, opened in bundles.items()},
+        "drawing": json.loads((specimens / COMPLETE_NAME).read_text(encoding="utf-8")),
+    }
     path = out / "rates.json"
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
-        if known["encoder"] == bundle.manifest.id:
+        if known.get("measured") == measured:
             return {name: Rates(**rates) for name, rates in known["rates"].items()}
-    bundles = {bundle.manifest.name: bundle.path}
-    if (BUNDLES_DIR / UNTRAINED).is_dir():
-        bundles["the same network, untrained"] = BUNDLES_DIR / UNTRAINED
-    rates = measure(specimens, bundles)
-    document = {
-        "encoder": bundle.manifest.id,
-        "rates": {name: asdict(value) for name, value in rates.items()},
-    }
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    rates = measure(specimens, {name: opened.path for name, opened in bundles.items()})
+    document = {"measured": measured, "rates": {name: asdict(value) for name, value in rates.items()}}
+    # Aside, then renamed: a start that is interrupted here leaves no half of a file to the next.
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    fresh.replace(path)
     return rates
 
 
