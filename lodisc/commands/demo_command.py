@@ -14,11 +14,13 @@ from rich.table import Table
 
 import lodisc
 from encoder.bundle import Bundle
-from encoder.errors import BundleNotFoundError, ConfigError
+from encoder.errors import BundleNotFoundError, CatalogueNotFoundError, ConfigError
 from encoder.image_encoder import ImageEncoder
 from encoder.picture_files import list_pictures
 from index.build import build, open_for_build
+from index.catalogue import Catalogue
 from index.sources import read_source
+from lodisc.commands.serve_command import checked_address, free_port, serve
 from lodisc.insects.rates import Rates, measure
 from lodisc.insects.specimens import COMPLETE_NAME, write_specimens
 
@@ -34,6 +36,8 @@ examples:
 
 BUNDLES_DIR = Path(lodisc.__file__).parent.parent / "bundles"
 RANKS = ("species", "genus")
+# What the drawn pictures are; the manifest of an encoder trained on them names the same.
+DOMAIN = "the drawn insects of the demo"
 UNTRAINED = "demo-untrained"
 
 
@@ -56,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", metavar="IP", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=3000, metavar="N", help="port to listen on (%(default)s)")
+    parser.add_argument("--insecure", action="store_true", help="listen beyond this machine although there are no keys")
     parser.add_argument("--no-serve", action="store_true", help="stop before serving")
     parser.add_argument("--draw-only", action="store_true", help="only draw the insects")
 
@@ -67,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     if args.draw_only:
         print(f"drawn: {_draw(args.out)}")
         return 0
+    if not args.no_serve:
+        free_port(checked_address(args.host, args.insecure), args.port)  # said now, not after a minute of work
     if not args.bundle.is_dir():
         raise BundleNotFoundError(f"bundle {args.bundle} is not there; run from a checkout, or name one with --bundle")
     bundle = Bundle.open(args.bundle)
@@ -77,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if args.no_serve:
         print(f"ask it: lodisc search {shlex.quote(str(catalogue))} {shlex.quote(str(example))}")
         return 0
-    return _serve(catalogue, args.bundle, args.host, args.port, example)
+    return _serve(catalogue, args, example)
 
 
 def _draw(out: Path) -> Path:
@@ -93,7 +100,7 @@ def _draw(out: Path) -> Path:
 def _insects(out: Path, bundle: Bundle) -> Path:
     """Draw, index and measure; a held-out specimen to ask with."""
     specimens = _draw(out)
-    _index(out / "catalogue", specimens / "train", bundle, domain=bundle.manifest.domain)
+    _index(out / "catalogue", specimens / "train", bundle, domain=DOMAIN)
     _print_rates(_rates(out, specimens, bundle))
     return list_pictures(specimens / "test")[0]
 
@@ -107,7 +114,9 @@ def _own_pictures(images: Path, out: Path, bundle: Bundle) -> Path:
 def _index(catalogue_path: Path, images: Path, bundle: Bundle, domain: str | None) -> None:
     ranks = RANKS if domain is not None else ()
     pictures = read_source(images, ranks)
-    with open_for_build(catalogue_path, bundle, ranks=ranks, domain=domain) as catalogue:
+    # The insects' catalogue can always be made again, so one of an earlier encoder is.
+    outdated = domain is not None and _encoder_of(catalogue_path) not in (None, bundle.manifest.id)
+    with open_for_build(catalogue_path, bundle, ranks=ranks, domain=domain, fresh=outdated) as catalogue:
         if catalogue.domain != domain:
             raise ConfigError(
                 f"{catalogue_path} holds other pictures ({catalogue.domain or 'a folder of your own'}); "
@@ -117,6 +126,15 @@ def _index(catalogue_path: Path, images: Path, bundle: Bundle, domain: str | Non
         count = catalogue.stats().items
     rejected = f", {len(report.rejected)} rejected (see {catalogue_path / 'rejected.csv'})" if report.rejected else ""
     print(f"catalogue: {count} pictures in {catalogue_path}, {report.seconds:.1f} s{rejected}")
+
+
+def _encoder_of(catalogue_path: Path) -> str | None:
+    """The id of the encoder that filled the catalogue; None where there is no catalogue."""
+    try:
+        with Catalogue.open(catalogue_path) as catalogue:
+            return catalogue.manifest.id
+    except CatalogueNotFoundError:
+        return None
 
 
 def _rates(out: Path, specimens: Path, bundle: Bundle) -> dict[str, Rates]:
@@ -154,18 +172,15 @@ def _print_rates(rates: dict[str, Rates]) -> None:
     Console().print(table)
 
 
-def _serve(catalogue: Path, bundle: Path, host: str, port: int, example: Path) -> int:
+def _serve(catalogue: Path, args: argparse.Namespace, example: Path) -> int:
     """Serve, and say how to ask once it answers."""
-    from lodisc.commands.serve_command import (
-        serve,
-    )  # BentoML takes seconds to import; drawing needs none of it
 
     def announce(url: str) -> None:
         # curl takes a comma, a semicolon or a quote in a file's name for syntax unless the name is quoted.
         picture = f'"{example}"' if set(str(example)) & set(",;") else str(example)
-        print(
-            f"\nready: {url} (Ctrl-C stops)\ntry:   curl -F {shlex.quote(f'images=@{picture}')} {url}/search",
-            flush=True,
-        )
+        curl = f"curl -F {shlex.quote(f'images=@{picture}')} {url}/search"
+        print(f"\nready: {url} (Ctrl-C stops)\ntry:   {curl}", flush=True)
 
-    return serve(catalogue, bundle=bundle, host=host, port=port, on_ready=announce)
+    return serve(
+        catalogue, bundle=args.bundle, host=args.host, port=args.port, insecure=args.insecure, on_ready=announce
+    )

@@ -105,11 +105,11 @@ def serve(
     """
     if workers < 1 or threads < 0:
         raise ConfigError(f"--workers is {workers} and --threads {threads}; expected at least 1 and 0")
-    address = _checked_address(host, insecure)
+    address = checked_address(host, insecure)
     with Catalogue.open(catalogue) as opened:
         found = choose_bundle(opened, bundle)
         num_items = opened.stats().items
-    port = _free_port(address, port)
+    port = free_port(address, port)
     shown = f"[{address}]" if address.version == 6 else str(address)
     url = f"http://{shown}:{port}"
     print(f"starting: {num_items} pictures of {catalogue}, encoder {found.manifest.name}", flush=True)
@@ -150,7 +150,7 @@ def _announce(url: str) -> None:
     print(f"ready: {url} (API: {url}/docs), Ctrl-C stops", flush=True)
 
 
-def _checked_address(host: str, insecure: bool) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def checked_address(host: str, insecure: bool) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The address to listen on, if that is allowed."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
@@ -164,7 +164,7 @@ def _checked_address(host: str, insecure: bool) -> ipaddress.IPv4Address | ipadd
     return address
 
 
-def _free_port(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> int:
+def free_port(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> int:
     """The port, after it was seen to be free."""
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port is {port}, expected 0 to 65535")

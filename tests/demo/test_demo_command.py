@@ -1,6 +1,7 @@
 """`lodisc demo` up to the point of serving, with the person's own pictures and with what can go wrong."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -35,6 +36,17 @@ def test_own_pictures(tmp_path, tiny_bundle, picture_folder):
     assert answer["matches"][0]["id"] == "red/0.png"
     assert "lodisc train" in answer["note"], "an encoder that knows other pictures has to say so"
     assert demo(*arguments).returncode == 0, "a second start"
+
+
+def test_a_taken_port_is_said_before_any_work(tmp_path, tiny_bundle):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = demo("--out", tmp_path / "out", "--bundle", tiny_bundle, "--port", port)
+    assert done.returncode == 2
+    assert f"port {port}" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_faults_are_one_clear_line(tmp_path, tiny_bundle):
