@@ -131,13 +131,13 @@ class ImageEncoder:
         """
         results: list[Encoded | PictureError] = []
         for start in range(0, len(pictures), BATCH_SIZE):
-            results.extend(self._encode_chunk(pictures[start : start + BATCH_SIZE], attention))
+            results.extend(self._encode_chunk(pictures[start : start + BATCH_SIZE], start, attention))
         return results
 
-    def _encode_chunk(self, pictures: Sequence[bytes], attention: bool) -> list[Encoded | PictureError]:
+    def _encode_chunk(self, pictures: Sequence[bytes], first: int, attention: bool) -> list[Encoded | PictureError]:
         preprocessing = self.manifest.preprocessing
         inputs: list[NDArray[np.uint8] | PictureError] = []
-        for position, data in enumerate(pictures):
+        for position, data in enumerate(pictures, start=first):
             try:
                 picture = decode_picture(data, min_side_wanted=preprocessing.image_size)
                 inputs.append(preprocess(picture, preprocessing))

@@ -1,0 +1,113 @@
+"""The engine: unit vectors whatever the batch, strict providers, each picture failing alone."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnxruntime
+import pytest
+from pictures import drawn, file_bytes
+from tiny_encoder import write_tiny_bundle
+
+from encoder.bundle import Bundle
+from encoder.errors import BundleCorruptError, PictureError, ProviderUnavailableError
+from encoder.image_encoder import ImageEncoder
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_bundle):
+    return ImageEncoder(Bundle.open(tiny_bundle), num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(1).integers(0, 256, (9, 32, 32, 3), np.uint8)
+
+
+def test_unit_vectors_and_scores(encoder, pixels):
+    encoded = encoder.encode(pixels, attention=True)
+    assert encoded.embedding_BD.dtype == np.float32
+    assert encoded.embedding_BD.shape == (9, 24)
+    np.testing.assert_allclose(np.linalg.norm(encoded.embedding_BD, axis=1), 1, atol=1e-5)
+    assert encoded.attention_BP.shape == (9, 16)
+    np.testing.assert_allclose(encoded.attention_BP.sum(axis=1), 1, atol=1e-5)
+    assert encoder.encode(pixels).attention_BP is None
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_the_batch_does_not_matter(encoder, pixels, batch_size):
+    whole = encoder.encode(pixels).embedding_BD
+    parts = [encoder.encode(pixels[start : start + batch_size]).embedding_BD for start in range(0, 9, batch_size)]
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
+
+
+def test_nothing_in_nothing_out(encoder):
+    encoded = encoder.encode(np.empty((0, 32, 32, 3), np.uint8), attention=True)
+    assert encoded.embedding_BD.shape == (0, 24)
+    assert encoded.attention_BP.shape == (0, 16)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((2, 32, 32, 3), np.float32), np.zeros((32, 32, 3), np.uint8), np.zeros((1, 3, 32, 32), np.uint8)],
+    ids=["float", "no batch", "channels first"],
+)
+def test_wrong_input_is_refused(encoder, wrong):
+    with pytest.raises(ValueError, match="expected uint8"):
+        encoder.encode(wrong)
+
+
+def test_a_provider_that_is_not_there_is_an_error(tiny_bundle):
+    bundle = Bundle.open(tiny_bundle)
+    available = onnxruntime.get_available_providers()
+    for name, provider in (("cuda", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider")):
+        if provider not in available:
+            with pytest.raises(ProviderUnavailableError, match=r"offers only .*CPUExecutionProvider.*\[gpu\]"):
+                ImageEncoder(bundle, providers=(name, "cpu"))
+    with pytest.raises(ProviderUnavailableError, match="unknown provider 'gpu'"):
+        ImageEncoder(bundle, providers=("gpu",))
+    with pytest.raises(ProviderUnavailableError, match="no provider"):
+        ImageEncoder(bundle, providers=())
+
+
+def test_a_provider_that_does_not_become_active_is_an_error(tiny_bundle, monkeypatch):
+    """ONNX Runtime falls back with a log line; we do not."""
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    with (
+        pytest.raises((ProviderUnavailableError, BundleCorruptError)),
+        pytest.warns(UserWarning, match="not in available"),
+    ):
+        ImageEncoder(Bundle.open(tiny_bundle), providers=("cuda", "cpu"))
+
+
+def test_a_file_that_is_no_encoder(tmp_path):
+    bundle = Bundle.open(write_tiny_bundle(tmp_path / "bundle"))
+    for damage in (bundle.variant_path().read_bytes()[:700], b"not onnx"):
+        bundle.variant_path().write_bytes(damage)
+        with pytest.raises(BundleCorruptError, match="cannot be loaded") as caught:
+            ImageEncoder(bundle)
+        assert "\n" not in caught.value.message
+
+
+def test_each_picture_fails_alone(encoder):
+    good = [file_bytes(drawn((200, 40, 40), seed)) for seed in range(40)]
+    pictures = [*good[:20], b"broken", *good[20:], b""]
+    results = encoder.encode_pictures(pictures, attention=True)
+    assert [isinstance(result, PictureError) for result in results] == [n in (20, 41) for n in range(42)]
+    assert results[20].position == 20
+    alone = encoder.encode_pictures([good[20]])[0]
+    np.testing.assert_allclose(results[21].embedding_BD, alone.embedding_BD, atol=1e-6)
+    assert results[0].attention_BP.shape == (1, 16)
+
+
+def test_positions_count_over_the_whole_request(encoder):
+    results = encoder.encode_pictures([file_bytes(drawn((9, 9, 200), 1))] * 50 + [b"x"])
+    assert results[50].position == 50
+
+
+def test_threads_share_an_encoder(encoder, pixels):
+    expected = encoder.encode(pixels).embedding_BD
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: encoder.encode(pixels).embedding_BD, range(40)):
+            np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -1,0 +1,55 @@
+"""Recipes: what is read is what was written, and what is wrong is named."""
+
+import pytest
+
+from encoder.errors import ConfigError
+from training.recipe import RECIPES_DIR, Recipe, load_recipe, recipe_from_values, save_recipe
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES_DIR.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_of_the_project_loads(path):
+    assert load_recipe(path.stem) == load_recipe(str(path))
+
+
+def test_paper_is_the_default():
+    assert load_recipe("paper") == Recipe()
+
+
+def test_saved_and_read_again(tmp_path):
+    recipe = Recipe(encoder="nano", jitter=(0.1, 0.2, 0.3, 0.05), blur_prob=(0.5, 0.25), seed=7)
+    save_recipe(recipe, tmp_path / "recipe.toml")
+    assert load_recipe(str(tmp_path / "recipe.toml")) == recipe
+
+
+def test_flags_win_over_the_file():
+    assert load_recipe("quick", {"epochs": 3}).epochs == 3
+
+
+def test_whole_numbers_pass_as_floats():
+    recipe = recipe_from_values({"weight_decay": 0, "jitter": [0, 0, 0, 0]}, "here")
+    assert isinstance(recipe.weight_decay, float)
+    assert recipe.jitter == (0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epoch": 3}, "here: unknown recipe field epoch; the fields are encoder"),
+        ({"epochs": "3"}, "epochs is '3', expected int"),
+        ({"epochs": True}, "epochs is True, expected int"),
+        ({"epochs": 2.5}, "epochs is 2.5, expected int"),
+        ({"epochs": 0}, "epochs is 0, expected at least 1"),
+        ({"jitter": [0.1]}, r"jitter is \[0.1\], expected 4 numbers"),
+        ({"encoder": "huge"}, "encoder is 'huge', expected one of nano"),
+        ({"local": "zeros"}, "local is 'zeros', expected one of zero, drop, random, none"),
+        ({"batch_size": 1}, "hold a negative"),
+        ({"temperature": 0.0}, "temperature is 0.0, expected above 0"),
+        ({"momentum": 1.5}, r"momentum is 1.5, expected in \[0, 1\]"),
+        ({"crop_min": 0.9, "crop_max": 0.5}, "crop_min is 0.9"),
+        ({"stem": "conv", "patch_size": 14, "image_size": 56}, "patch_size is 14, expected a power of two"),
+        ({"blur_prob": [0.1, 2.0]}, "blur_prob"),
+    ],
+)
+def test_faults_name_the_field_what_it_is_and_what_it_must_be(values, message):
+    with pytest.raises(ConfigError, match=message):
+        recipe_from_values(values, "here")

@@ -1,0 +1,169 @@
+"""Runs on a small CPU: resumed equals uninterrupted, stopped means saved, and what is refused."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from pictures import write_picture_folder
+from safetensors.torch import load_file
+
+from encoder.errors import ConfigError, SourceError, TrainingError
+from training.checkpoint import CHECKPOINT_NAME, load_model, read_state
+from training.recipe import Recipe
+from training.trainer import train
+
+CPU = torch.device("cpu")
+TINY = {
+    "encoder": "nano", "image_size": 32, "patch_size": 16, "hidden_dim": 32, "projection_dim": 16,
+    "epochs": 3, "batch_size": 6, "lr": 1e-3,
+}  # fmt: skip
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_picture_folder(tmp_path / "photos", per_label=4)  # 12 pictures: 2 steps an epoch, 6 in all
+
+
+def tensors(run):
+    return load_file(run / CHECKPOINT_NAME)
+
+
+@pytest.mark.parametrize("local", ["zero", "drop", "random", "none"])
+def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(photos, tmp_path, local):
+    recipe = Recipe(**TINY, local=local)
+    whole = train(recipe, photos, tmp_path / "whole", device=CPU, quiet=True)
+    for stop in (1, 3, 4, 6):
+        part = train(recipe, photos, tmp_path / "parts", device=CPU, max_steps=stop, quiet=True)
+    assert (whole.step, part.step, whole.num_steps) == (6, 6, 6)
+    one, other = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
+    assert one.keys() == other.keys()
+    assert any(name.startswith("optimizer.exp_avg.") for name in one)
+    differing = [name for name in one if not torch.equal(one[name], other[name])]
+    assert differing == []
+
+
+def test_a_finished_run_is_left_as_it_is(photos, tmp_path):
+    recipe = Recipe(**TINY)
+    train(recipe, photos, tmp_path / "run", device=CPU, quiet=True)
+    before = tensors(tmp_path / "run")
+    assert train(recipe, photos, tmp_path / "run", device=CPU, quiet=True).step == 6
+    assert all(torch.equal(before[name], value) for name, value in tensors(tmp_path / "run").items())
+
+
+def test_a_run_leaves_its_recipe_log_and_state(photos, tmp_path):
+    recipe = Recipe(**TINY)
+    train(recipe, photos, tmp_path / "run", device=CPU, quiet=True)
+    state = read_state(tmp_path / "run")
+    assert (state.recipe, state.step, state.num_pictures) == (recipe, 6, 12)
+    assert 'encoder = "nano"' in (tmp_path / "run" / "recipe.toml").read_text()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert all(line["Lg"] > 0 and line["Ll"] > 0 for line in lines)
+
+
+def test_training_changes_the_encoder_and_lowers_the_loss(photos, tmp_path):
+    recipe = Recipe(**TINY | {"epochs": 40, "batch_size": 12, "lr": 0.02, "warmup": 0.0})
+    train(recipe, photos, tmp_path / "run", device=CPU, quiet=True)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    total = [line["Lg"] + line["Ll"] for line in lines]
+    assert sum(total[-5:]) < 0.9 * sum(total[:5])
+
+
+def test_another_recipe_or_other_pictures_are_refused(photos, tmp_path):
+    train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=1, quiet=True)
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(Recipe(**TINY | {"lr": 0.5}), photos, tmp_path / "run", device=CPU, quiet=True)
+    (photos / "red" / "0.png").unlink()
+    with pytest.raises(ConfigError, match="12 pictures .* now there are 11"):
+        train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, quiet=True)
+
+
+def test_a_batch_larger_than_the_set_is_refused_with_what_to_do(photos, tmp_path):
+    with pytest.raises(ConfigError, match="--batch-size 12 or less"):
+        train(Recipe(**TINY | {"batch_size": 13}), photos, tmp_path / "run", device=CPU, quiet=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(photos, tmp_path, monkeypatch):
+    recipe = Recipe(**TINY)
+    train(recipe, photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
+    monkeypatch.setattr("training.model.info_nce", lambda q, k, t: q.sum() * float("nan"))
+    with pytest.raises(TrainingError, match="loss is nan"):
+        train(recipe, photos, tmp_path / "run", device=CPU, quiet=True)
+    assert read_state(tmp_path / "run").step == 2
+    load_model(tmp_path / "run")
+
+
+def test_unreadable_pictures_are_skipped_and_named(photos, tmp_path, caplog):
+    (photos / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no")
+    train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=1, quiet=True)
+    assert "red/broken.png" in caplog.text
+    assert read_state(tmp_path / "run").num_pictures == 12
+
+
+def test_too_few_pictures(tmp_path):
+    (tmp_path / "one").mkdir()
+    for content, message in ((b"", "0 of 1"),):
+        (tmp_path / "one" / "a.png").write_bytes(content)
+        with pytest.raises(SourceError, match=message):
+            train(Recipe(**TINY), tmp_path / "one", tmp_path / "run", device=CPU, quiet=True)
+
+
+def lodisc(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "lodisc", *map(str, arguments)], capture_output=True, text=True, check=False, **options
+    )
+
+
+FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items() if name != "epochs"]
+
+
+def test_sigterm_saves_and_the_same_command_resumes(photos, tmp_path):
+    run = tmp_path / "run"
+    command = ["train", "--data", photos, "--out", run, *FLAGS, "--epochs=100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lodisc", *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (run / "log.jsonl").is_file():
+        time.sleep(0.1)
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    step = int(re.search(r"stopped at step (\d+)", out)[1])
+    assert step > 0
+    assert read_state(run).step == step
+    again = lodisc(*command, "--max-steps", step + 2)
+    assert again.returncode == 0, again.stderr
+    assert read_state(run).step == step + 2
+
+
+def test_faults_are_one_clear_line_and_exit_code_2(photos, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.toml").write_text('encodr = "nano"\n')
+    (tmp_path / "broken.toml").write_text("encoder = \n")
+    run = tmp_path / "run"
+    for arguments, message in (
+        (("train", "--data", tmp_path / "nowhere", "--out", run), "does not exist"),
+        (("train", "--data", tmp_path / "empty", "--out", run), "holds no pictures"),
+        (("train", "no-such-recipe", "--data", photos, "--out", run), "one of: demo, paper, quick"),
+        (("train", tmp_path / "bad.toml", "--data", photos, "--out", run), "unknown recipe field encodr"),
+        (("train", tmp_path / "broken.toml", "--data", photos, "--out", run), "not valid TOML"),
+        (("train", "--data", photos, "--out", run, "--keep-ratio", "1.5"), "keep_ratio is 1.5, expected in (0, 1)"),
+        (("train", "--data", photos, "--out", run, "--image-size", "100"), "a multiple of patch_size"),
+        (("train", "--data", photos, "--out", run, "--device", "cuda:7"), "--device cpu"),
+        (("evaluate", tmp_path / "nowhere", "--data", photos), "nowhere"),
+        (("evaluate", tmp_path / "empty", "--data", photos), "checkpoint.safetensors"),
+        (("export", tmp_path / "nowhere", "--out", tmp_path / "b"), "nowhere"),
+    ):
+        done = lodisc(*arguments)
+        assert done.returncode == 2, (arguments, done.stderr)
+        assert done.stderr.startswith("lodisc: error: "), arguments
+        assert done.stderr.count("\n") == 1, arguments
+        assert message in done.stderr, arguments
