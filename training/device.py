@@ -1,8 +1,11 @@
 """Where a run computes: named by the person, never fallen back from in silence."""
 
+from dataclasses import replace
+
 import torch
 
 from encoder.errors import ConfigError
+from training.recipe import Recipe
 
 
 def choose_device(name: str) -> torch.device:
@@ -21,3 +24,14 @@ def choose_device(name: str) -> torch.device:
             f"device {name} is not usable here ({str(error).splitlines()[0]}); use --device cpu"
         ) from error
     return device
+
+
+def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
+    """The recipe with precision "auto" settled: bf16 where the device computes it natively, else fp32."""
+    if recipe.precision != "auto":
+        return recipe
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return replace(recipe, precision="bf16" if native else "fp32")

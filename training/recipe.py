@@ -51,7 +51,9 @@ class Recipe:
     weight_decay: float = _field(0.1, "of AdamW")
     warmup: float = _field(0.1, "share of the steps in which the learning rate rises from 0")
     seed: int = _field(0, "of the initial weights, the order of the pictures and the augmentation")
-    precision: str = _field("fp32", "fp32, or bf16 for automatic mixed precision")
+    precision: str = _field(
+        "fp32", "fp32; bf16 for automatic mixed precision; auto for bf16 where the device computes it natively"
+    )
 
     crop_min: float = _field(0.08, "smallest area of a random crop, as a share of the picture")
     crop_max: float = _field(1.0, "largest area of a random crop")
@@ -77,7 +79,7 @@ class Recipe:
             "patch_size", self.patch_size, "a power of two with stem conv",
         )  # fmt: skip
         _require(self.feature in FEATURES, "feature", self.feature, f"one of {', '.join(FEATURES)}")
-        _require(self.precision in ("fp32", "bf16"), "precision", self.precision, "fp32 or bf16")
+        _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         for name in ("image_size", "patch_size", "hidden_dim", "projection_dim", "epochs"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         _require(
@@ -105,6 +107,7 @@ class Recipe:
             _require(all(0 <= share <= 1 for share in getattr(self, name)), name, getattr(self, name), "in [0, 1]")
 
 
+PRECISIONS = ("fp32", "bf16", "auto")
 FEATURES = ("cls", "mean", "cls+mean")
 
 

@@ -71,6 +71,8 @@ def train(
         ConfigError: the run was started with another recipe or other pictures, or the batch is larger than the set.
         TrainingError: the loss is no longer finite, or a checkpoint cannot be written.
     """
+    if recipe.precision == "auto":
+        raise ConfigError("precision is auto; settle it with training.device.resolve_precision first")
     store = open_picture_store(data, run / "pictures", recipe.image_size)
     steps_per_epoch = len(store) // recipe.batch_size
     if steps_per_epoch == 0:

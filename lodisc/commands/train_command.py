@@ -59,8 +59,9 @@ def run(args: argparse.Namespace) -> int:
         for name, value in vars(args).items()
         if name.startswith("recipe_") and value is not None
     }
-    recipe = _training("recipe").load_recipe(args.recipe, overrides)
     device = _training("device").choose_device(args.device)
+    recipe = _training("recipe").load_recipe(args.recipe, overrides)
+    recipe = _training("device").resolve_precision(recipe, device)
     result = _training("trainer").train(
         recipe, args.data, args.out, device=device, max_steps=args.max_steps, quiet=args.quiet
     )
