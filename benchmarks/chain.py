@@ -19,12 +19,12 @@ from lodisc.insects.specimens import write_specimens
 
 RESULT = Path(__file__).parent / "results" / "chain.json"
 COMMANDS = (
-    "lodisc train quick --data photos/train --out run --epochs 30",
+    "lodisc train quick --data photos/train --out run --epochs 12",
     "lodisc export run --out bundle",
     "lodisc index build catalogue --images photos/train --bundle bundle",
     "lodisc index stats catalogue",
     "lodisc evaluate run --data photos/test",
-    "lodisc search catalogue photos/test/{picture} -k 3",
+    "lodisc search catalogue photos/test/{picture} -k 5",
 )
 
 

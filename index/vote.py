@@ -30,17 +30,16 @@ class Prediction:
 
 
 def vote(matches: Sequence[Match]) -> Prediction:
-    """Let the neighbours vote for their finest label, each with its cosine above that of the last neighbour's.
+    """Let the neighbours vote for their finest label, each with its cosine (and never with less than nothing).
 
-    Weighing by the lead over the last neighbour, and not by the cosine itself, lets near neighbours decide where all
-    cosines are close to 1. Ties go to the label of the nearer neighbour.
+    Ties go to the label of the nearer neighbour.
     """
     labelled = [(match.score, *next(iter(match.labels.items()))) for match in matches if match.labels]
     if not labelled:
         return Prediction(None, None, None)
-    floor = min(score for score, _, _ in labelled)
     shares: dict[tuple[str, str], float] = {}
     for score, rank, label in labelled:
-        shares[rank, label] = shares.get((rank, label), 0.0) + (score - floor) + 1e-6
+        shares[rank, label] = shares.get((rank, label), 0.0) + max(score, 0.0)
     (rank, label), share = max(shares.items(), key=lambda entry: entry[1])
-    return Prediction(label, rank, share / sum(shares.values()))
+    total = sum(shares.values())
+    return Prediction(label, rank, share / total if total > 0 else 0.0)
