@@ -42,8 +42,10 @@ SECTIONS = {"demo_rates": demo_rates, "chain": chain}
 def generated(readme: str) -> str:
     """The README with every section between markers made anew."""
     for name, make in SECTIONS.items():
-        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(\n<!-- end of {name} -->)"
-        readme, count = re.subn(pattern, lambda match, make=make: match[1] + make() + match[2], readme, flags=re.DOTALL)
+        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)"
+        readme, count = re.subn(
+            pattern, lambda match, make=make: f"{match[1]}{make()}\n{match[2]}", readme, flags=re.DOTALL
+        )
         if count != 1:
             raise SystemExit(f"README.md has {count} sections {name}, expected 1")
     return readme
