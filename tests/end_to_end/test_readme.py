@@ -91,3 +91,4 @@ def test_the_demo_serves_and_its_curl_line_works(tmp_path):
     finally:
         process.terminate()
         assert process.wait(timeout=30) == 0
+        process.stdout.close()
