@@ -31,8 +31,14 @@ class Bundle:
             BundleCorruptError: a file is missing or is not the one the manifest describes.
         """
         path = Path(path)
-        if not path.exists():
-            raise BundleNotFoundError(f"bundle {path} does not exist; `lodisc export RUN --out {path}` writes one")
+        try:
+            path.stat()
+        except FileNotFoundError as error:
+            raise BundleNotFoundError(
+                f"bundle {path} does not exist; `lodisc export RUN --out {path}` writes one"
+            ) from error
+        except (OSError, ValueError) as error:  # too long, below a file, a null byte, no permission
+            raise BundleNotFoundError(f"bundle {str(path)!r} cannot be opened: {error}") from error
         bundle = cls(path, load_manifest(path))
         if verify:
             bundle.verify()
@@ -78,10 +84,11 @@ class Bundle:
 def write_bundle(
     path: Path, manifest: Manifest, files: Mapping[str, bytes | Path], *, overwrite: bool = False
 ) -> Bundle:
-    """Write a bundle aside and rename it into place, so that it is there whole or not at all.
+    """Write a bundle aside, check it, and rename it into place, so that it is there whole or not at all.
 
     Raises:
-        BundleError: something is already there and `overwrite` was not said, or it cannot be written.
+        BundleError: something is already there and `overwrite` was not said, or it cannot be written, or `files` are
+            not those of the manifest; what was there before stays.
     """
     if path.exists() and not overwrite:
         raise BundleError(f"{path} already exists; choose another --out, or say --overwrite")
@@ -96,12 +103,24 @@ def write_bundle(
                 else:
                     (fresh / name).write_bytes(content)
             save_manifest(manifest, fresh)
-            if path.exists():
-                path.replace(Path(folder) / "old")
-            fresh.replace(path)
+            Bundle(fresh, manifest).verify()
+            _publish(fresh, path, Path(folder) / "old")
     except OSError as error:
         raise BundleError(f"bundle {path} cannot be written: {error}") from error
     return Bundle(path, manifest)
+
+
+def _publish(fresh: Path, path: Path, old: Path) -> None:
+    """Rename `fresh` to `path`; what is there goes to `old`, and comes back if the rename fails."""
+    if not path.exists():
+        fresh.replace(path)
+        return
+    path.replace(old)
+    try:
+        fresh.replace(path)
+    except OSError:
+        old.replace(path)
+        raise
 
 
 def _sha256(path: Path) -> str:

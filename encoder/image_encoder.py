@@ -72,9 +72,8 @@ class ImageEncoder:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types, some plain Exception
-            raise BundleCorruptError(
-                f"{path} cannot be loaded by ONNX Runtime: {str(error).splitlines()[0]}"
-            ) from error
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BundleCorruptError(f"{path} cannot be loaded by ONNX Runtime: {reason}") from error
         active = self._session.get_providers()
         lacking = [name for name in wanted if name not in active]
         if lacking:
@@ -87,15 +86,20 @@ class ImageEncoder:
     def _check_graph(self, path: str) -> None:
         """The graph's input and outputs are those the manifest names."""
         side = self.manifest.preprocessing.image_size
-        found_inputs = [(node.name, node.type, node.shape[1:]) for node in self._session.get_inputs()]
-        if found_inputs != [("pixels", "tensor(uint8)", [side, side, 3])]:
+        inputs = [(node.name, node.type, node.shape) for node in self._session.get_inputs()]
+        if [(name, kind, shape[1:]) for name, kind, shape in inputs] != [("pixels", "tensor(uint8)", [side, side, 3])]:
             raise BundleCorruptError(
-                f"{path} takes {found_inputs}, expected one input pixels, tensor(uint8), [{side}, {side}, 3]"
+                f"{path} takes {inputs}, expected one input pixels, tensor(uint8), [batch, {side}, {side}, 3]"
             )
-        shapes = {node.name: node.shape for node in self._session.get_outputs()}
-        if list(shapes) != list(self.manifest.outputs) or shapes["embedding"][1:] != [self.dim]:
+        if isinstance(inputs[0][2][0], int):
+            raise BundleCorruptError(f"{path} takes batches of {inputs[0][2][0]} only, expected a free batch size")
+        grid = self.manifest.patch_grid or (0, 0)
+        expected = {"embedding": [self.dim], "attention": [grid[0] * grid[1]]}
+        found = {node.name: (node.type, node.shape[1:]) for node in self._session.get_outputs()}
+        if found != {name: ("tensor(float)", expected.get(name)) for name in self.manifest.outputs}:
             raise BundleCorruptError(
-                f"{path} gives {shapes}, its manifest says {self.manifest.outputs} with {self.dim} dimensions"
+                f"{path} gives {found}, its manifest says {self.manifest.outputs} with {self.dim} dimensions "
+                f"and a patch grid of {self.manifest.patch_grid}"
             )
 
     def encode(self, pixels_BSS3: NDArray[np.uint8], *, attention: bool = False) -> Encoded:
@@ -170,7 +174,8 @@ def _provider_names(providers: Sequence[str]) -> list[str]:
                 f"{provider} was asked for, but this ONNX Runtime offers only {', '.join(available)}; "
                 "install the extra with `pip install '.[gpu]'`, or ask for cpu"
             )
-        names.append(name)
+        if name not in names:
+            names.append(name)
     if not names:
         raise ProviderUnavailableError(f"no provider was asked for; name at least one of {', '.join(PROVIDERS)}")
     return names

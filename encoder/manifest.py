@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import types
 import typing
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
 RESIZE_RULES = ("shortest_side", "stretch")
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos")
+_PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +123,19 @@ def manifest_document(manifest: Manifest) -> str:
 
 
 def save_manifest(manifest: Manifest, folder: Path) -> None:
-    """Write manifest.json by rename."""
+    """Write manifest.json by rename.
+
+    Raises:
+        ManifestError: `load_manifest` would refuse it.
+    """
     path = folder / MANIFEST_NAME
+    try:
+        document = manifest_document(manifest)
+    except ValueError as error:
+        raise ManifestError(f"{path} was not written: a number in it is not finite ({error})") from error
+    parse_manifest(json.loads(document), str(path))
     partial = path.with_suffix(".partial")
-    partial.write_text(manifest_document(manifest), encoding="utf-8")
+    partial.write_text(document, encoding="utf-8")
     partial.replace(path)
 
 
@@ -146,7 +157,7 @@ def load_manifest(folder: Path) -> Manifest:
         raise ManifestError(f"{path} cannot be read: {error}") from error
     try:
         return parse_manifest(json.loads(text), str(path))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: JSONDecodeError, and numbers of thousands of digits
         raise ManifestError(f"{path} is not valid JSON: {error}") from error
 
 
@@ -185,8 +196,11 @@ def _first_problem(manifest: Manifest) -> str | None:
         f"embedding_dim is {manifest.embedding_dim}, expected at least 1": manifest.embedding_dim >= 1,
         f"outputs are {manifest.outputs}, expected 'embedding' among them": "embedding" in manifest.outputs,
         f"variants are {sorted(manifest.variants)}, expected 'fp32' among them": "fp32" in manifest.variants,
+        f"patch_grid is {manifest.patch_grid}, expected at least 1 x 1, and not null where there is attention": (
+            "attention" not in manifest.outputs if manifest.patch_grid is None else min(manifest.patch_grid) >= 1
+        ),
         "a variant's file is not a plain file name": all(
-            variant.file == Path(variant.file).name and variant.file not in ("", ".", "..", MANIFEST_NAME)
+            _PLAIN_FILE_NAME.fullmatch(variant.file) and variant.file != MANIFEST_NAME
             for variant in manifest.variants.values()
         ),
     }
@@ -216,17 +230,27 @@ def _read(wanted: Any, value: Any, origin: str, where: str) -> Any:
     if container is dict:
         if not isinstance(value, dict):
             raise _unexpected(origin, where, "an object", value)
-        return {key: _read(parts[1], item, origin, f"{where}.{key}") for key, item in value.items()}
+        return {key: _read(parts[1], item, origin, f"{where}.{_shown(key)}") for key, item in value.items()}
     return _read_scalar(wanted, value, origin, where)
 
 
 def _read_scalar(wanted: Any, value: Any, origin: str, where: str) -> Any:
     if wanted is Any:
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError as error:
+            raise _unexpected(origin, where, "finite numbers only", value) from error
         return value
     if wanted is float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise _unexpected(origin, where, "a finite number", value)
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            number = math.inf
+        if not math.isfinite(number):
+            raise _unexpected(origin, where, "a finite number", value)
+        return number
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise _unexpected(origin, where, {"str": "a string", "int": "a whole number"}[wanted.__name__], value)
     return value
@@ -238,11 +262,21 @@ def _read_dataclass(wanted: Any, value: Any, origin: str, where: str) -> Any:
     hints = typing.get_type_hints(wanted)
     unknown, missing = sorted(set(value) - set(hints)), sorted(set(hints) - set(value))
     if unknown:
-        raise ManifestError(f"{origin}: unknown key {', '.join(unknown)} in {where}; known are {', '.join(hints)}")
+        found = ", ".join(map(_shown, unknown))
+        raise ManifestError(f"{origin}: unknown key {found} in {where}; known are {', '.join(hints)}")
     if missing:
         raise ManifestError(f"{origin}: {where} lacks {', '.join(missing)}")
     return wanted(**{name: _read(hints[name], value[name], origin, f"{where}.{name}") for name in hints})
 
 
 def _unexpected(origin: str, where: str, expected: str, found: object) -> ManifestError:
-    return ManifestError(f"{origin}: {where} is {found!r}, expected {expected}")
+    return ManifestError(f"{origin}: {where} is {_shorten(repr(found))}, expected {expected}")
+
+
+def _shown(key: str) -> str:
+    """A key as it may stand in a one-line message."""
+    return _shorten(key if key.isprintable() else repr(key))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."

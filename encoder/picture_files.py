@@ -11,16 +11,20 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff",
 def list_pictures(folder: Path) -> list[Path]:
     """Every picture file below `folder`, sorted by relative path; hidden files and folders are passed over.
 
-    Folders that are links are not followed, so a loop of links cannot trap the walk.
+    Folders that are links are not followed, so a loop of links cannot trap the walk. A link to a file that is gone is
+    listed, so that whoever reads it reports it; pipes and sockets, which a reader would wait for, are not.
 
     Raises:
-        SourceError: the folder is missing, is no folder, or holds no picture.
+        SourceError: the folder is missing, is no folder, cannot be read, or holds no picture.
     """
-    if not folder.exists():
-        raise SourceError(f"folder {folder} does not exist; give a folder of pictures")
-    if not folder.is_dir():
-        raise SourceError(f"{folder} is a file, expected a folder of pictures")
-    pictures = sorted(_walk(folder), key=lambda path: path.relative_to(folder).parts)
+    try:
+        if not folder.exists():
+            raise SourceError(f"folder {folder} does not exist; give a folder of pictures")
+        if not folder.is_dir():
+            raise SourceError(f"{folder} is a file, expected a folder of pictures")
+        pictures = sorted(_walk(folder), key=lambda path: path.relative_to(folder).parts)
+    except OSError as error:
+        raise SourceError(f"folder {error.filename or folder} cannot be read: {error.strerror or error}") from error
     if not pictures:
         wanted = ", ".join(sorted(PICTURE_SUFFIXES))
         raise SourceError(f"folder {folder} holds no pictures; looked for files ending in {wanted}")
@@ -34,7 +38,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         if path.is_dir():
             if not path.is_symlink():
                 yield from _walk(path)
-        elif path.suffix.lower() in PICTURE_SUFFIXES:
+        elif path.suffix.lower() in PICTURE_SUFFIXES and (path.is_file() or not path.exists()):
             yield path
 
 

@@ -8,13 +8,14 @@ The mean and standard deviation are not applied here: they are part of the ONNX 
 quarter of the bytes of a float tensor in every queue it waits in.
 """
 
+import threading
 import warnings
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError, features
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from encoder.errors import (
     PictureError,
@@ -36,11 +37,47 @@ _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
 }
-# What Pillow's decoders raise on damaged files: each of these has been seen.
-_DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, MemoryError,
-    ArithmeticError, AttributeError, RuntimeError, AssertionError,
-)  # fmt: skip
+# How a stored picture is turned upright, by the value of EXIF's orientation; 1 is upright.
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class _QuietPillow:
+    """Ignores Pillow's warnings while any thread decodes; our own limits and errors decide.
+
+    `warnings.catch_warnings` alone is not enough: it swaps a list that all threads share, so two decodes that overlap
+    would restore each other's filters out of order.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._saved.__exit__(None, None, None)
+
+
+_quiet_pillow = _QuietPillow()
 
 
 def read_picture(path: Path) -> bytes:
@@ -56,13 +93,15 @@ def read_picture(path: Path) -> bytes:
         raise SourceError(f"picture {path} does not exist") from error
     except OSError as error:
         raise UndecodablePictureError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a null byte, or what the file system cannot spell
+        raise SourceError(f"{str(path)!r} cannot be the path of a file: {error}") from error
 
 
 def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side_wanted: int | None = None) -> Image.Image:
     """Decode bytes to an upright RGB picture.
 
     EXIF orientation is applied; transparency is laid over white; 16-bit values are scaled, not clipped; of an animation
-    the first frame is taken. Embedded colour profiles are not applied.
+    the first frame is taken. Embedded colour profiles are not applied. EXIF that cannot be read is passed over.
 
     Args:
         data: the whole file.
@@ -78,15 +117,13 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side_wanted
     if not data:
         raise UndecodablePictureError("the picture is empty (0 bytes)")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata and of pictures it finds large; our own limit decides.
-            warnings.simplefilter("ignore")
+        with _quiet_pillow:
             return _decode(data, max_pixels, min_side_wanted)
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
         raise PictureTooLargeError(f"the picture has more than {max_pixels:,} pixels") from error
-    except _DECODER_ERRORS as error:
+    except Exception as error:  # on damaged files Pillow raises nearly everything, struct.error and zlib.error too
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UndecodablePictureError(f"the picture cannot be decoded: {reason}") from error
 
@@ -95,6 +132,11 @@ def _decode(data: bytes, max_pixels: int, min_side_wanted: int | None) -> Image.
     try:
         picture: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
+        begins_as = _format_by_signature(data)
+        if begins_as:
+            raise UndecodablePictureError(
+                f"the picture begins as {begins_as}, but its header is damaged or cut short ({len(data):,} bytes)"
+            ) from error
         raise UnsupportedFormatError(f"not a picture of a format that is accepted ({', '.join(FORMATS)})") from error
     width, height = picture.size
     if width < 1 or height < 1:
@@ -103,10 +145,34 @@ def _decode(data: bytes, max_pixels: int, min_side_wanted: int | None) -> Image.
         raise PictureTooLargeError(
             f"the picture has {width} x {height} = {width * height:,} pixels, at most {max_pixels:,} are accepted"
         )
-    if min_side_wanted and picture.format == "JPEG":
+    if min_side_wanted and picture.format in ("JPEG", "MPO"):  # MPO: a camera's JPEG with a second one behind it
         _draft(picture, min_side_wanted)
     picture.load()
-    return _to_rgb(ImageOps.exif_transpose(picture))
+    return _to_rgb(_upright(picture))
+
+
+def _format_by_signature(data: bytes) -> str | None:
+    """The accepted format that the first bytes announce, if any; for the wording of an error."""
+    signatures = {
+        "JPEG": data.startswith(b"\xff\xd8\xff"),
+        "PNG": data.startswith(b"\x89PNG\r\n\x1a\n"),
+        "GIF": data.startswith((b"GIF87a", b"GIF89a")),
+        "TIFF": data.startswith((b"II*\0", b"MM\0*")),
+        "WEBP": data.startswith(b"RIFF") and data[8:12] == b"WEBP",
+        "BMP": data.startswith(b"BM"),
+        "AVIF": data[4:12] in (b"ftypavif", b"ftypavis"),
+    }
+    return next((name for name, found in signatures.items() if found and name in FORMATS), None)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation. Unreadable EXIF counts as none, as in every viewer: the picture itself is whole."""
+    try:
+        orientation = picture.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # Pillow's parser raises struct.error, SyntaxError, ...
+        return picture
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _draft(picture: Image.Image, min_side_wanted: int) -> None:
@@ -121,7 +187,7 @@ def _draft(picture: Image.Image, min_side_wanted: int) -> None:
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
     """Any mode of Pillow's as RGB."""
-    if picture.mode == "RGB":
+    if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         return _from_wide(picture).convert("RGB")
@@ -135,15 +201,14 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 def _from_wide(picture: Image.Image) -> Image.Image:
     """A greyscale picture of 16 or 32 bits or of floats as 8 bits: scaled, never clipped.
 
-    Integers are taken as 16-bit (value / 257) unless they are larger; then, and for floats outside [0, 1], the
-    largest value becomes white.
+    Integers are taken as 16-bit (value / 257) unless they are larger; then, and for floats above 1, the largest value
+    becomes white. Negative values and NaN become black.
     """
-    values = np.asarray(picture, dtype=np.float64)
-    values = np.where(np.isfinite(values), values, 0.0).clip(min=0.0)
-    largest = float(values.max())
+    values = np.asarray(picture, dtype=np.float32)
+    values = np.where(np.isfinite(values), values, np.float32(0)).clip(min=0)
     white = 1.0 if picture.mode == "F" else 65535.0
-    scaled = values * (255.0 / max(white, largest))
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    values *= 255.0 / max(white, float(values.max()))
+    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
 def preprocess(picture: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:

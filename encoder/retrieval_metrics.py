@@ -63,6 +63,8 @@ def _score(
             f"{len(queries_QD)} and {len(gallery_GD)} embeddings, "
             f"but {len(query_labels)} and {len(gallery_labels)} labels"
         )
+    if len(gallery_GD) == 0:
+        return RetrievalScores(0.0, 0.0, 0.0, 0, len(queries_QD))
     queries_QD, gallery_GD = _unit(queries_QD), _unit(gallery_GD)
     query_labels_Q, gallery_labels_G = np.asarray(query_labels), np.asarray(gallery_labels)
     ranks, precisions, num_without = [], [], 0
