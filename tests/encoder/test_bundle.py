@@ -1,7 +1,10 @@
 """Bundles and manifests: strict about everything, written whole or not at all."""
 
+import errno
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 from tiny_encoder import tiny_onnx, write_tiny_bundle
@@ -77,3 +80,96 @@ def test_a_write_that_fails_leaves_nothing(bundle, tmp_path):
         write_bundle(bundle / "encoder.onnx" / "below a file", opened.manifest, {})
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     shutil.rmtree(bundle)
+
+
+def test_an_edited_id_is_found(bundle):
+    edit(bundle, lambda m: m.update(id="0" * 16))
+    with pytest.raises(
+        BundleCorruptError, match="manifest's id is 0000000000000000, its weights and preprocessing give"
+    ):
+        Bundle.open(bundle)
+    assert Bundle.open(bundle, verify=False).manifest.id == "0" * 16
+
+
+def test_every_kind_of_damage_is_one_line(bundle, tmp_path):
+    whole = (bundle / "manifest.json").read_bytes()
+
+    def directory_for_a_file():
+        (bundle / "encoder.onnx").unlink()
+        (bundle / "encoder.onnx").mkdir()
+
+    damages = [
+        lambda: (bundle / "manifest.json").write_bytes(whole[: len(whole) // 2]),
+        lambda: (bundle / "manifest.json").write_bytes(whole.replace(b"bicubic", b"lanczos")),
+        lambda: (bundle / "manifest.json").write_bytes(whole.replace(b'"sha256": "', b'"sha256": "0')),
+        directory_for_a_file,
+    ]
+    for damage in damages:
+        (bundle / "manifest.json").write_bytes(whole)
+        damage()
+        with pytest.raises(BundleError) as caught:
+            Bundle.open(bundle)
+        assert "\n" not in caught.value.message
+        assert str(bundle) in caught.value.message
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\0b"], ids=["too long", "null byte"])
+def test_paths_that_no_file_system_has(path):
+    with pytest.raises(BundleNotFoundError, match="cannot be opened"):
+        Bundle.open(path)
+
+
+def test_files_that_are_not_the_manifest_s_are_not_published(bundle, tmp_path):
+    opened = Bundle.open(bundle)
+    for files in ({}, {"encoder.onnx": b"other"}, {"other.onnx": opened.variant_path()}):
+        with pytest.raises(BundleCorruptError):
+            write_bundle(tmp_path / "new", opened.manifest, files)
+        with pytest.raises(BundleCorruptError):
+            write_bundle(bundle, opened.manifest, files, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    Bundle.open(bundle)
+
+
+def test_an_overwrite_that_fails_at_the_last_step_keeps_the_old_bundle(bundle, tmp_path, monkeypatch):
+    opened = Bundle.open(bundle)
+    rename = Path.replace
+
+    def refuse_the_fresh_one(self, target):
+        if self.name == "new":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse_the_fresh_one)
+    with pytest.raises(BundleError, match="cannot be written: .*No space left"):
+        write_bundle(bundle, opened.manifest, {"encoder.onnx": opened.variant_path()}, overwrite=True)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    Bundle.open(bundle)
+
+
+def test_nothing_is_seen_at_the_path_before_it_is_whole(bundle, tmp_path, monkeypatch):
+    opened, target, seen = Bundle.open(bundle), tmp_path / "new", []
+    rename = Path.replace
+
+    def watch(self, destination):
+        seen.append((target.exists(), Path(destination) == target))
+        return rename(self, destination)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    write_bundle(target, opened.manifest, {"encoder.onnx": opened.variant_path()})
+    assert seen == [(False, False), (False, True)]  # the manifest by rename, then the bundle by rename
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_destination(bundle, tmp_path):
+    opened = Bundle.open(bundle)
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(BundleError, match="cannot be written: .*Permission denied"):
+        write_bundle(tmp_path / "closed" / "new", opened.manifest, {"encoder.onnx": opened.variant_path()})
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc, the one folder where root cannot write either")
+def test_a_destination_that_nobody_can_write(bundle):
+    opened = Bundle.open(bundle)
+    with pytest.raises(BundleError, match="cannot be written"):
+        write_bundle(Path("/proc/lodisc-bundle"), opened.manifest, {"encoder.onnx": opened.variant_path()})

@@ -34,3 +34,33 @@ def test_every_error_has_a_code_a_status_and_an_exit_code(name):
     assert 400 <= error.status < 600
     assert error.exit_code in (1, 2)
     assert (str(error), error.detail) == ("what, expected, do", {"a": 1})
+
+
+def test_codes_tell_errors_apart():
+    names = list(tree(errors.LodiscError))
+    assert len({getattr(errors, name).code for name in names}) == len(names)
+
+
+def test_exit_codes_and_statuses_are_those_of_the_contract():
+    """2 where the arguments or the files they name are at fault, 1 otherwise."""
+    ours = ["LodiscError", "ParityError", "CatalogueCorruptError", "TrainingError"]
+    assert [name for name in tree(errors.LodiscError) if getattr(errors, name).exit_code == 1] == ours
+    statuses = {
+        "InputError": 400,
+        "NotFoundError": 404,
+        "UndecodablePictureError": 422,
+        "PictureTooLargeError": 413,
+        "UnsupportedFormatError": 415,
+        "BundleError": 503,
+        "CatalogueNotFoundError": 404,
+        "TrainingError": 500,
+        "EncoderMismatchError": 409,
+        "CatalogueBusyError": 503,
+    }
+    assert {name: getattr(errors, name).status for name in statuses} == statuses
+
+
+def test_a_picture_s_error_knows_its_position():
+    assert errors.PictureError("x").position is None
+    error = errors.UndecodablePictureError("x", position=3, detail={"a": 1})
+    assert (error.position, error.detail) == (3, {"a": 1})

@@ -1,16 +1,21 @@
 """The engine: unit vectors whatever the batch, strict providers, each picture failing alone."""
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from pictures import drawn, file_bytes
 from tiny_encoder import write_tiny_bundle
 
-from encoder.bundle import Bundle
+from encoder.bundle import Bundle, write_bundle
 from encoder.errors import BundleCorruptError, PictureError, ProviderUnavailableError
 from encoder.image_encoder import ImageEncoder
+from encoder.manifest import bundle_id
+from encoder.preprocessing import decode_picture, preprocess
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +116,68 @@ def test_threads_share_an_encoder(encoder, pixels):
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: encoder.encode(pixels).embedding_BD, range(40)):
             np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_pictures_are_embedded_as_their_pixels_are(encoder):
+    data = file_bytes(drawn((200, 40, 40), 1))
+    pixels_SS3 = preprocess(decode_picture(data), encoder.manifest.preprocessing)
+    expected = encoder.encode(pixels_SS3[None])
+    np.testing.assert_allclose(encoder.encode_pictures([data])[0].embedding_BD, expected.embedding_BD, atol=1e-6)
+
+
+def test_no_pictures_and_only_bad_ones(encoder):
+    assert encoder.encode_pictures([]) == []
+    assert [error.position for error in encoder.encode_pictures([b"x", b""])] == [0, 1]
+
+
+def test_pixels_need_not_be_contiguous(encoder, pixels):
+    backwards = pixels[::-1, :, ::-1]
+    expected = encoder.encode(backwards.copy()).embedding_BD
+    np.testing.assert_allclose(encoder.encode(backwards).embedding_BD, expected, atol=1e-6)
+
+
+def test_a_provider_named_twice_is_one(tiny_bundle):
+    assert ImageEncoder(Bundle.open(tiny_bundle), providers=("cpu", "cpu")).dim == 24
+
+
+def edited_bundle(path, source, change_graph=lambda model: None, **changes):
+    """A sound bundle whose graph and manifest do not belong together."""
+    manifest = Bundle.open(source).manifest
+    model = onnx.load(Bundle.open(source).variant_path())
+    change_graph(model)
+    graph = model.SerializeToString()
+    sha256 = hashlib.sha256(graph).hexdigest()
+    manifest = replace(manifest, variants={"fp32": replace(manifest.variants["fp32"], sha256=sha256)}, **changes)
+    manifest = replace(manifest, id=bundle_id(sha256, manifest.preprocessing))
+    return write_bundle(path, manifest, {"encoder.onnx": graph})
+
+
+def fix_the_batch(model):
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def test_a_graph_that_is_not_the_manifest_s(tmp_path, tiny_bundle):
+    preprocessing = Bundle.open(tiny_bundle).manifest.preprocessing
+    cases = {
+        "with 23 dimensions": {"embedding_dim": 23},
+        r"patch grid of \(3, 3\)": {"patch_grid": (3, 3)},
+        r"says \['embedding'\]": {"outputs": ["embedding"]},
+        r"expected one input pixels, tensor\(uint8\), \[batch, 64, 64, 3\]": {
+            "preprocessing": replace(preprocessing, image_size=64)
+        },
+        "takes batches of 1 only": {"change_graph": fix_the_batch},
+    }
+    for number, (message, changes) in enumerate(cases.items()):
+        bundle = edited_bundle(tmp_path / str(number), tiny_bundle, **changes)
+        with pytest.raises(BundleCorruptError, match=message):
+            ImageEncoder(bundle)
+
+
+def test_an_encoder_without_attention_says_so(tmp_path, tiny_bundle, pixels):
+    bundle = edited_bundle(
+        tmp_path / "plain", tiny_bundle, lambda model: model.graph.output.pop(), outputs=["embedding"], patch_grid=None
+    )
+    encoder = ImageEncoder(bundle)
+    assert encoder.encode(pixels).attention_BP is None
+    with pytest.raises(ValueError, match="no attention output"):
+        encoder.encode(pixels, attention=True)

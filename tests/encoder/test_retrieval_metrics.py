@@ -61,3 +61,49 @@ def test_labels_of_one_picture_are_counted_and_not_averaged():
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match="labels"):
         leave_one_out(np.eye(3, dtype=np.float32), ["a"])
+
+
+def test_leave_one_out_by_hand():
+    """Four directions, in degrees; what each one finds is written out."""
+    angles = np.deg2rad([0, 10, 25, 90])
+    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    # query 0 (a): 10 b, 25 a, 90 b -> precision 1/2, first miss
+    # query 1 (b): 0 a, 25 a, 90 b -> precision 1/3
+    # query 2 (a): 10 b, 0 a, 90 b -> precision 1/2
+    # query 3 (b): 25 a, 10 b, 0 a -> precision 1/2
+    scores = leave_one_out(embeddings, ["a", "b", "a", "b"])
+    assert unpack(scores) == (0.0, 1.0, pytest.approx((1 / 2 + 1 / 3 + 1 / 2 + 1 / 2) / 4), 4, 0)
+
+
+def test_rank_5_is_within_five():
+    angles = np.deg2rad([0, 10, 20, 30, 40, 50, 60])
+    gallery = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    for place, within in ((4, 1.0), (5, 0.0)):
+        labels = ["b"] * 7
+        labels[place] = "a"
+        scores = query_gallery(gallery[:1], ["a"], gallery, labels)
+        assert (scores.rank_1, scores.rank_5) == (0.0, within)
+        assert scores.mean_average_precision == pytest.approx(1 / (place + 1))
+
+
+def test_length_does_not_matter():
+    rng = np.random.default_rng(5)
+    embeddings, labels = rng.normal(size=(20, 5)).astype(np.float32), [str(n % 4) for n in range(20)]
+    scaled = embeddings * rng.uniform(0.1, 90, (20, 1)).astype(np.float32)
+    assert unpack(leave_one_out(scaled, labels)) == pytest.approx(unpack(leave_one_out(embeddings, labels)))
+
+
+def test_a_picture_never_finds_itself():
+    embeddings = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], np.float32)
+    assert leave_one_out(embeddings, ["a", "b", "a", "b"]).rank_1 == 0.0
+
+
+def test_an_embedding_of_zeros_is_far_from_all_and_no_error():
+    embeddings = np.array([[0, 0], [1, 0], [1, 0]], np.float32)
+    assert leave_one_out(embeddings, ["a", "a", "b"]).num_queries == 2
+
+
+def test_an_empty_gallery_answers_nobody():
+    empty = np.empty((0, 2), np.float32)
+    assert unpack(query_gallery(np.ones((3, 2), np.float32), ["a", "b", "c"], empty, [])) == (0.0, 0.0, 0.0, 0, 3)
+    assert unpack(query_gallery(empty, [], np.ones((3, 2), np.float32), ["a", "b", "c"])) == (0.0, 0.0, 0.0, 0, 0)
