@@ -31,6 +31,9 @@ MAX_PIXELS = 64_000_000
 # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but never below this multiple of what is wanted, so that the
 # final antialiased resize decides how the picture looks and not the JPEG decoder.
 DRAFT_OVERSAMPLING = 2
+# Indexing decodes for the thumbnail too. Were a query decoded for less, the same JPEG would come out at another of the
+# decoder's sizes, and its embedding would not be quite the indexed one.
+LEAST_SIDE_WANTED = 256
 
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -177,7 +180,7 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 def _draft(picture: Image.Image, min_side_wanted: int) -> None:
     """Ask the JPEG decoder for the smallest of its sizes whose shortest side still has the oversampling."""
-    shortest = DRAFT_OVERSAMPLING * min_side_wanted
+    shortest = DRAFT_OVERSAMPLING * max(min_side_wanted, LEAST_SIDE_WANTED)
     width, height = picture.size
     scale = shortest / min(width, height)
     # A CMYK picture drafted to RGB would skip its inversion, so only the size is drafted, never the mode.

@@ -206,3 +206,11 @@ def test_the_caller_s_bytes_and_picture_are_left_alone(picture):
     preprocess(picture, preprocessing())
     assert picture.tobytes() == before
     assert BytesIO(before).read() == before
+
+
+def test_a_query_is_decoded_as_the_indexed_picture_was():
+    """Indexing asks for the side of a thumbnail, a query for that of the encoder: the same pixels must come out."""
+    data = file_bytes(Image.effect_noise((3000, 2000), 80).convert("RGB"), "JPEG")
+    query, indexed = decode_picture(data, min_side_wanted=96), decode_picture(data, min_side_wanted=256)
+    assert query.size == indexed.size
+    assert query.tobytes() == indexed.tobytes()
