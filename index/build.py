@@ -9,38 +9,28 @@ continues where the last transaction ended. One bulk run at a time.
 
 import csv
 import fcntl
-import hashlib
 import os
 import shutil
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueBusyError, CatalogueError, InputError
 from encoder.image_encoder import ImageEncoder
-from encoder.manifest import Preprocessing
-from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.catalogue import Catalogue
-from index.items import NewItem
+from index.pipeline import KINDS, Pipeline
 from index.progress import BuildProgress, Stages
-from index.schema import DATABASE_NAME
+from index.schema import DATABASE_NAME, PARTIAL_PREFIX
 from index.snapshot import ANN_DIR
 from index.sources import SourcePicture
-from index.thumbnails import LONGEST_SIDE, thumbnail_of
+from index.text import printable
 
 REJECTED_NAME = "rejected.csv"
 LOCK_NAME = "writer.lock"
 BATCH_SIZE = 32
-# What becomes of a picture that can be used; each is a count of the report.
-KINDS = ("encoded", "reused", "relabelled", "unchanged")
 
 
 @dataclass(kw_only=True)
@@ -74,37 +64,36 @@ class BuildReport:
     limited_by: str | None = None
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A picture after reading: still to encode (`pixels`), to store as it is (`item`), or nothing to do (neither)."""
-
-    picture: SourcePicture
-    kind: str  # one of KINDS
-    content_hash: str = ""
-    pixels: NDArray[np.uint8] | None = None
-    thumbnail: bytes = b""
-    item: NewItem | None = None
-
-
 def open_for_build(
     path: Path, bundle: Bundle, *, ranks: Sequence[str] = (), domain: str | None = None, fresh: bool = False
 ) -> Catalogue:
     """Open the catalogue at `path` for a bulk run with a bundle, making it if there is none.
 
+    The catalogue remembers where the bundle is now, and the ranks if they are given.
+
     Raises:
         EncoderMismatchError: another encoder filled it and `fresh` was not said.
-        CatalogueError: `path` holds something else.
+        CatalogueBusyError: another bulk run is at work there.
+        CatalogueError: `path` holds something else, or cannot be written.
     """
     exists = (path / DATABASE_NAME).is_file()
-    if exists and fresh:
-        with writing_alone(path):
-            _delete_catalogue(path)
-        exists = False
     if not exists:
-        if path.exists() and (not path.is_dir() or _foreign_files(path)):
-            raise CatalogueError(f"{path} exists and is not a catalogue; choose another path")
+        _claim(path)
+    elif not fresh:
+        catalogue = Catalogue.open(path, encoder_id=bundle.manifest.id)
+        try:
+            with writing_alone(path):
+                catalogue.remember(bundle_path=bundle.path, ranks=ranks)
+        except BaseException:
+            catalogue.close()
+            raise
+        return catalogue
+    with writing_alone(path):
+        if exists:
+            _delete_catalogue(path)
+        for partial in path.glob(f"{PARTIAL_PREFIX}*"):
+            shutil.rmtree(partial, ignore_errors=True)  # what a run left that was killed while it made the catalogue
         return Catalogue.create(path, bundle, ranks=ranks, domain=domain)
-    return Catalogue.open(path, encoder_id=bundle.manifest.id)
 
 
 def build(
@@ -133,12 +122,17 @@ def build(
     """
     threads = threads or os.cpu_count() or 1
     report = BuildReport(total=len(pictures))
-    stages = Stages({"decode": threads, "encode": 1, "commit": 1})
+    stages = Stages({("read", "decode"): threads})
+    pipeline = Pipeline(catalogue, encoder, threads=threads, batch_size=batch_size, stages=stages)
+
+    def reject(picture: SourcePicture, error: InputError) -> None:
+        report.rejected.append((printable(str(picture.path)), printable(error.message)))
+
     started = time.monotonic()
     with writing_alone(catalogue.path):
         try:
             with BuildProgress(len(pictures), stages, quiet=quiet) as progress:
-                for batch in _encoded_batches(catalogue, encoder, pictures, threads, batch_size, stages, report):
+                for batch in pipeline.batches(pictures, reject):
                     items = [prepared.item for prepared in batch if prepared.item is not None]
                     if items:
                         with stages.busy("commit"):
@@ -165,125 +159,20 @@ def writing_alone(path: Path) -> Iterator[None]:
 
     Raises:
         CatalogueBusyError: another process holds it.
+        CatalogueError: there is no such folder, or it cannot be written to.
     """
-    with (path / LOCK_NAME).open("a") as lock:
+    try:
+        lock = (path / LOCK_NAME).open("a")
+    except OSError as error:
+        raise CatalogueError(f"{path} cannot be written to: {error.strerror or error}") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise CatalogueBusyError(
                 f"another `lodisc index` command is writing to {path}; wait for it to end"
             ) from error
         yield
-
-
-def _encoded_batches(
-    catalogue: Catalogue,
-    encoder: ImageEncoder,
-    pictures: Sequence[SourcePicture],
-    threads: int,
-    batch_size: int,
-    stages: Stages,
-    report: BuildReport,
-) -> Iterator[list[_Prepared]]:
-    """Prepare ahead in a pool, encode a batch ahead in a thread of its own, and hand over batches in order."""
-    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as encode_thread:
-        encoding: deque[Future[list[_Prepared]]] = deque()
-        batch: list[_Prepared] = []
-        try:
-            for picture, result in _prepared_in_order(
-                catalogue, encoder, pictures, pool, 2 * batch_size + threads, stages
-            ):
-                if isinstance(result, InputError):
-                    report.rejected.append((str(picture.path), result.message))
-                    continue
-                batch.append(result)
-                if len(batch) == batch_size:
-                    encoding.append(encode_thread.submit(_encode, encoder, batch, stages))
-                    batch = []
-                if len(encoding) > 1:
-                    yield encoding.popleft().result()
-            if batch:
-                encoding.append(encode_thread.submit(_encode, encoder, batch, stages))
-            while encoding:
-                yield encoding.popleft().result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _prepared_in_order(
-    catalogue: Catalogue,
-    encoder: ImageEncoder,
-    pictures: Sequence[SourcePicture],
-    pool: ThreadPoolExecutor,
-    ahead: int,
-    stages: Stages,
-) -> Iterator[tuple[SourcePicture, _Prepared | InputError]]:
-    """Each picture prepared, or why it cannot be, in the order of the source, at most `ahead` at a time."""
-    preprocessing = encoder.manifest.preprocessing
-    waiting: deque[tuple[SourcePicture, Future[_Prepared | InputError]]] = deque()
-    for picture in pictures:
-        waiting.append((picture, pool.submit(_prepare, catalogue, preprocessing, picture, stages)))
-        if len(waiting) >= ahead:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    while waiting:
-        first, future = waiting.popleft()
-        yield first, future.result()
-
-
-def _prepare(
-    catalogue: Catalogue, preprocessing: Preprocessing, picture: SourcePicture, stages: Stages
-) -> _Prepared | InputError:
-    """Read and hash a picture; decode it only if the catalogue does not know its content."""
-    with stages.busy("decode"):
-        try:
-            data = read_picture(picture.path)
-            content_hash = hashlib.sha256(data).hexdigest()
-            known = catalogue.fingerprint(picture.id)
-            if known == (content_hash, picture.labels, picture.metadata):
-                return _Prepared(picture, "unchanged")
-            same = catalogue.by_content(content_hash)
-            if same is not None:
-                kind = "relabelled" if known is not None and known[0] == content_hash else "reused"
-                return _Prepared(picture, kind, item=_new_item(picture, content_hash, *same))
-            decoded = decode_picture(data, min_side_wanted=max(preprocessing.image_size, LONGEST_SIDE))
-            pixels = preprocess(decoded, preprocessing)
-            return _Prepared(picture, "encoded", content_hash, pixels, thumbnail_of(decoded))
-        except InputError as error:
-            return error
-
-
-def _encode(encoder: ImageEncoder, batch: Sequence[_Prepared], stages: Stages) -> list[_Prepared]:
-    """Turn pixels into items; a content that occurs twice in the batch is encoded once."""
-    pixels_by_content = {one.content_hash: one.pixels for one in batch if one.pixels is not None}
-    if not pixels_by_content:
-        return list(batch)
-    with stages.busy("encode"):
-        embedding_BD = encoder.encode(np.stack(list(pixels_by_content.values()))).embedding_BD
-    by_content = dict(zip(pixels_by_content, embedding_BD, strict=True))
-    return [
-        one
-        if one.pixels is None
-        else _Prepared(
-            one.picture,
-            one.kind,
-            item=_new_item(one.picture, one.content_hash, by_content[one.content_hash], one.thumbnail),
-        )
-        for one in batch
-    ]
-
-
-def _new_item(picture: SourcePicture, content_hash: str, embedding_D: NDArray[np.float32], thumbnail: bytes) -> NewItem:
-    return NewItem(
-        id=picture.id,
-        labels=picture.labels,
-        metadata=picture.metadata,
-        source=str(picture.path),
-        content_hash=content_hash,
-        embedding=embedding_D,
-        thumbnail=thumbnail,
-    )
 
 
 def _settle_missing(catalogue: Catalogue, pictures: Sequence[SourcePicture], report: BuildReport, prune: bool) -> None:
@@ -302,12 +191,15 @@ def _snapshot_is_behind(catalogue: Catalogue) -> bool:
 
 def _write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
     """The quarantine report, by rename; there also when nothing was rejected, so that it is never an older run's."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "reason"])
-        writer.writerows(rejected)
-    partial.replace(path)
+    partial = path.with_name(f"{PARTIAL_PREFIX}{path.name}")
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "reason"])
+            writer.writerows(rejected)
+        partial.replace(path)
+    except OSError as error:
+        raise CatalogueError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _delete_catalogue(path: Path) -> None:
@@ -317,5 +209,21 @@ def _delete_catalogue(path: Path) -> None:
     shutil.rmtree(path / ANN_DIR, ignore_errors=True)
 
 
-def _foreign_files(path: Path) -> bool:
-    return any(file.name not in (LOCK_NAME, REJECTED_NAME, ANN_DIR) for file in path.iterdir())
+def _claim(path: Path) -> None:
+    """Make the folder of a catalogue, or see that what is there may become one.
+
+    Raises:
+        CatalogueError: it is something else, or cannot be made.
+    """
+    ours = (LOCK_NAME, REJECTED_NAME, ANN_DIR)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        foreign = [
+            file for file in path.iterdir() if file.name not in ours and not file.name.startswith(PARTIAL_PREFIX)
+        ]
+    except (FileExistsError, NotADirectoryError) as error:
+        raise CatalogueError(f"{path} exists and is not a catalogue, or lies in a file; choose another path") from error
+    except OSError as error:
+        raise CatalogueError(f"no catalogue can be made at {path}: {error.strerror or error}") from error
+    if foreign:
+        raise CatalogueError(f"{path} exists and is not a catalogue; choose another path")

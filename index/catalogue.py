@@ -10,11 +10,12 @@ A catalogue remembers the encoder that filled it and is refused to any other.
 # Q queries, D embedding dim.
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +23,19 @@ from numpy.typing import NDArray
 from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, CatalogueError, EncoderMismatchError, NotFoundError
 from encoder.manifest import Manifest, manifest_document, parse_manifest
+from index.faults import database_faults
 from index.following import follow, last_seq, load_view, reading
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
-from index.schema import DATABASE_NAME, Transaction, connect, create
+from index.rows import insert, items_after, items_of_rows, label_counts, live_row, remove
+from index.schema import DATABASE_NAME, connect, create, transaction
 from index.snapshot import SnapshotInfo, build_snapshot, newest_snapshot, remove_other_snapshots
+from index.text import printable
 from index.vectors import pack, read_vectors, unpack
 from index.view import View
 
 MAX_K = 1000
 # A process that has scanned this many items exactly looks whether another process has published a newer snapshot.
 LONG_TAIL = 2000
-_CHUNK = 500  # ids or rows in one SQL statement
 
 
 class Catalogue:
@@ -67,7 +70,7 @@ class Catalogue:
             raise CatalogueError(f"{path} exists already; open it, or choose another path")
         meta = {
             "manifest": manifest_document(bundle.manifest),
-            "bundle_path": str(bundle.path.absolute()),
+            "bundle_path": printable(str(bundle.path.absolute())),
             "ranks": json.dumps(list(ranks)),
         }
         create(path, meta | ({"domain": domain} if domain else {}))
@@ -85,7 +88,8 @@ class Catalogue:
         """
         connection = connect(path)
         try:
-            meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+            with database_faults(path):
+                meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         finally:
             connection.close()
         catalogue = cls(path, meta)
@@ -138,33 +142,45 @@ class Catalogue:
 
     # Writing: each call is one transaction.
 
+    def remember(self, *, bundle_path: Path, ranks: Sequence[str] = ()) -> None:
+        """Keep where the bundle is now and, if they are given, what the label ranks are called now."""
+        new = {"bundle_path": printable(str(bundle_path.absolute())), "ranks": json.dumps(list(ranks or self.ranks))}
+        old = {"bundle_path": str(self.bundle_path), "ranks": json.dumps(list(self.ranks))}
+        if new == old:
+            return
+        connection = self._connection()
+        with transaction(connection, self.path):
+            connection.executemany("REPLACE INTO meta (key, value) VALUES (?, ?)", new.items())
+        self.bundle_path, self.ranks = bundle_path.absolute(), tuple(ranks) or self.ranks
+
     def put(self, items: Sequence[NewItem]) -> None:
         """Add items, or replace those whose id is already there. Of several with one id the last one counts.
 
         Raises:
-            ValueError: an embedding has another length than the encoder's, or is not finite.
+            ValueError: an embedding has another length than the encoder's, or is not finite; an id is no UTF-8 text.
             CatalogueBusyError: another process kept writing.
+            CatalogueError: the disk is full, or the file cannot be written.
         """
         blobs = [pack(item.embedding, self.manifest.embedding_dim) for item in items]
-        with Transaction(self._connection()) as connection:
+        connection = self._connection()
+        with transaction(connection, self.path):
             for item, blob in zip(items, blobs, strict=True):
-                _remove(connection, item.id)
-                cursor = connection.execute(
-                    "INSERT INTO item (id, labels, metadata, source, content_hash) VALUES (?, ?, ?, ?, ?)",
-                    (item.id, _json(item.labels), _json(item.metadata), item.source, item.content_hash),
-                )
-                row = cursor.lastrowid
-                connection.execute("INSERT INTO embedding VALUES (?, ?)", (row, blob))
-                connection.execute("INSERT INTO thumbnail VALUES (?, ?)", (row, item.thumbnail))
-                connection.execute("INSERT INTO change (row, kind) VALUES (?, 'add')", (row,))
+                insert(connection, item, blob)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete items and return how many of the ids were there."""
-        with Transaction(self._connection()) as connection:
-            return sum(_remove(connection, item_id) for item_id in ids)
+        connection = self._connection()
+        with transaction(connection, self.path):
+            return sum(remove(connection, item_id) for item_id in ids)
 
     def compact(self) -> SnapshotInfo:
-        """Build a snapshot of everything, publish it, and remove the older ones."""
+        """Build a snapshot of everything, publish it, and remove the older ones.
+
+        One process at a time: callers hold `index.build.writing_alone`. Searches and writes go on meanwhile.
+
+        Raises:
+            CatalogueError: the snapshot cannot be written.
+        """
         with reading(self.path) as connection:
             seq = last_seq(connection)
             rows_N, vectors_ND = read_vectors(
@@ -192,21 +208,29 @@ class Catalogue:
             For each query its matches, best first.
 
         Raises:
-            ValueError: k or the shape of the queries is wrong.
+            ValueError: k or the shape of the queries is wrong, or they hold a number that is not finite.
         """
         if not 1 <= k <= MAX_K:
             raise ValueError(f"k is {k}, expected 1 to {MAX_K}")
         if queries_QD.ndim != 2 or queries_QD.shape[1] != self.manifest.embedding_dim:
             raise ValueError(f"queries have shape {queries_QD.shape}, expected (Q, {self.manifest.embedding_dim})")
+        if not np.isfinite(queries_QD).all():
+            raise ValueError("a query holds a number that is not finite")
+        unwanted = frozenset(exclude_ids)
         view = self.refresh()
-        excluded = frozenset(row for row in map(self._row, exclude_ids) if row is not None)
-        found = view.search(np.ascontiguousarray(queries_QD, dtype=np.float32), k, excluded)
-        rows = sorted({row for hits in found for row, _ in hits})
-        # A row keeps its labels when it is removed, so what the view found can always be told.
-        items = dict(self._items_of_rows(rows))
+        with self._reading() as connection:
+            rows = (live_row(connection, item_id) for item_id in unwanted)
+            excluded = frozenset(row for row in rows if row is not None)
+            found = view.search(np.ascontiguousarray(queries_QD, dtype=np.float32), k, excluded)
+            # A row keeps its labels when it is removed, so what the view found can always be told.
+            items = items_of_rows(connection, sorted({row for hits in found for row, _ in hits}))
         return [
             sorted(
-                (Match(items[row].id, score, items[row].labels, items[row].metadata) for row, score in hits),
+                (
+                    Match(items[row].id, score, items[row].labels, items[row].metadata)
+                    for row, score in hits
+                    if items[row].id not in unwanted  # one replaced since the view was taken has another row
+                ),
                 key=lambda match: (-match.score, match.id),
             )
             for hits in found
@@ -214,38 +238,25 @@ class Catalogue:
 
     def get(self, item_id: str) -> Item | None:
         """One item, or None."""
-        row = self._row(item_id)
-        return None if row is None else next(self._items_of_rows([row]))[1]
-
-    def fingerprint(self, item_id: str) -> tuple[str, dict[str, str], dict[str, Any]] | None:
-        """Content hash, labels and metadata of an item, or None: what decides whether it has to be indexed again."""
-        found = (
-            self._connection()
-            .execute("SELECT content_hash, labels, metadata FROM item WHERE id = ? AND deleted = 0", (item_id,))
-            .fetchone()
-        )
-        return None if found is None else (found[0], json.loads(found[1]), json.loads(found[2]))
+        with self._reading() as connection:
+            row = live_row(connection, item_id)
+            return None if row is None else items_of_rows(connection, [row])[row]
 
     def by_content(self, content_hash: str) -> tuple[NDArray[np.float32], bytes] | None:
         """Embedding and thumbnail of an item with that content, or None."""
-        found = (
-            self._connection()
-            .execute(
+        with self._reading() as connection:
+            found = connection.execute(
                 "SELECT vector, picture FROM item JOIN embedding USING (row) JOIN thumbnail USING (row) "
                 "WHERE content_hash = ? AND deleted = 0 LIMIT 1",
                 (content_hash,),
-            )
-            .fetchone()
-        )
+            ).fetchone()
         return None if found is None else (unpack([found[0]], self.manifest.embedding_dim)[0], found[1])
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """The item's thumbnail as a WebP file, or None if there is no such item."""
-        found = (
-            self._connection()
-            .execute("SELECT picture FROM item JOIN thumbnail USING (row) WHERE id = ? AND deleted = 0", (item_id,))
-            .fetchone()
-        )
+        with self._reading() as connection:
+            row = live_row(connection, item_id)
+            found = connection.execute("SELECT picture FROM thumbnail WHERE row = ?", (row,)).fetchone()
         return None if found is None else found[0]
 
     def embedding(self, item_id: str) -> NDArray[np.float32]:
@@ -254,11 +265,9 @@ class Catalogue:
         Raises:
             NotFoundError: there is no such item.
         """
-        found = (
-            self._connection()
-            .execute("SELECT vector FROM item JOIN embedding USING (row) WHERE id = ? AND deleted = 0", (item_id,))
-            .fetchone()
-        )
+        with self._reading() as connection:
+            row = live_row(connection, item_id)
+            found = connection.execute("SELECT vector FROM embedding WHERE row = ?", (row,)).fetchone()
         if found is None:
             raise NotFoundError(f"the catalogue has no item {item_id[:200]!a}")
         embedding_D: NDArray[np.float32] = unpack([found[0]], self.manifest.embedding_dim)[0]
@@ -266,17 +275,9 @@ class Catalogue:
 
     def items(self, cursor: str | None = None, limit: int = 100) -> ItemPage:
         """A page of items in the order of their ids, those after `cursor`."""
-        found = (
-            self._connection()
-            .execute(
-                "SELECT id, labels, metadata, source, content_hash FROM item "
-                "WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
-                (cursor if cursor is not None else "", limit + 1),
-            )
-            .fetchall()
-        )
-        items = [_item(*columns) for columns in found[:limit]]
-        return ItemPage(items, items[-1].id if len(found) > limit else None)
+        with self._reading() as connection:
+            items = items_after(connection, cursor or "", limit + 1)
+        return ItemPage(items[:limit], items[limit - 1].id if len(items) > limit else None)
 
     def ids(self) -> Iterator[str]:
         """The ids of all items, in no particular order."""
@@ -287,16 +288,11 @@ class Catalogue:
     def stats(self) -> CatalogueStats:
         """What is in the catalogue. Counts distinct labels, so it goes through all items."""
         view = self.refresh()
-        connection = self._connection()
-        (num_items,) = connection.execute("SELECT COUNT(*) FROM item WHERE deleted = 0").fetchone()
-        labels = dict(
-            connection.execute(
-                "SELECT key, COUNT(DISTINCT value) FROM item, json_each(item.labels) WHERE deleted = 0 GROUP BY key"
-            ).fetchall()
-        )
-        (num_unlabelled,) = connection.execute(
-            "SELECT COUNT(*) FROM item WHERE deleted = 0 AND labels = '{}'"
-        ).fetchone()
+        with self._reading() as connection:
+            num_items, num_unlabelled = connection.execute(
+                "SELECT COUNT(*), COUNT(CASE labels WHEN '{}' THEN 1 END) FROM item WHERE deleted = 0"
+            ).fetchone()
+            labels = label_counts(connection)
         snapshot = view.snapshot.info if view.snapshot else None
         return CatalogueStats(
             items=num_items,
@@ -311,14 +307,15 @@ class Catalogue:
             snapshot_recall=snapshot.recall if snapshot else None,
             tail_items=len(view.tail_rows_M),
             last_change=view.seq,
-            disk_bytes=sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file()),
+            disk_bytes=_disk_bytes(self.path),
         )
 
     def refresh(self) -> View:
         """Take in what other processes and threads have written, and return the present view."""
         view = self._view
-        if last_seq(self._connection()) == view.seq:
-            return view
+        with self._reading() as connection:
+            if last_seq(connection) == view.seq:
+                return view
         with self._lock, reading(self.path) as connection:
             view = self._view
             if len(view.tail_rows_M) > LONG_TAIL and (newest_snapshot(self.path) or 0) > view.snapshot_seq:
@@ -338,40 +335,24 @@ class Catalogue:
             self._connections.append(connection)  # appending is atomic; `close` takes them all
         return connection
 
-    def _row(self, item_id: str) -> int | None:
-        found = self._connection().execute("SELECT row FROM item WHERE id = ? AND deleted = 0", (item_id,)).fetchone()
-        return None if found is None else int(found[0])
-
-    def _items_of_rows(self, rows: Sequence[int]) -> Iterator[tuple[int, Item]]:
-        for chunk in _chunks(rows):
-            for row, *columns in self._connection().execute(
-                "SELECT row, id, labels, metadata, source, content_hash FROM item "
-                f"WHERE row IN ({','.join('?' * len(chunk))})",
-                chunk,
-            ):
-                yield row, _item(*columns)
-
-
-def _remove(connection: sqlite3.Connection, item_id: str) -> bool:
-    """Mark the item as deleted, drop its wide values, and note the change; False if there is none."""
-    found = connection.execute("SELECT row FROM item WHERE id = ? AND deleted = 0", (item_id,)).fetchone()
-    if found is None:
-        return False
-    connection.execute("UPDATE item SET deleted = 1 WHERE row = ?", found)
-    connection.execute("DELETE FROM embedding WHERE row = ?", found)
-    connection.execute("DELETE FROM thumbnail WHERE row = ?", found)
-    connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove')", found)
-    return True
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection inside one read transaction, so that several statements see one state."""
+        connection = self._connection()
+        with database_faults(self.path):
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
 
 
-def _item(item_id: str, labels: str, metadata: str, source: str, content_hash: str) -> Item:
-    return Item(item_id, json.loads(labels), json.loads(metadata), source, content_hash)
-
-
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
+def _disk_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder, passing over those that another process removes meanwhile."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(parent) / name).stat().st_size
+    return total

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from index.faults import database_faults
 from index.schema import connect
-from index.snapshot import SnapshotDamagedError, load_snapshot, newest_snapshot
+from index.snapshot import Snapshot, SnapshotDamagedError, load_snapshot, newest_snapshot
 from index.vectors import read_vectors
 from index.view import View
 
@@ -21,8 +22,9 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection of its own inside one read transaction, so that several statements see one state."""
     connection = connect(path)
     try:
-        connection.execute("BEGIN")
-        yield connection
+        with database_faults(path):
+            connection.execute("BEGIN")
+            yield connection
     finally:
         connection.close()
 
@@ -35,15 +37,7 @@ def last_seq(connection: sqlite3.Connection) -> int:
 
 def load_view(path: Path, dim: int) -> View:
     """The newest snapshot that is whole, and everything else as tail; without one, the whole truth as tail."""
-    newest = newest_snapshot(path)
-    snapshot = None
-    if newest is not None:
-        try:
-            snapshot = load_snapshot(path, newest, dim)
-        except SnapshotDamagedError as error:
-            logger.warning(
-                "%s; searching the database itself until `lodisc index compact %s` has built another", error, path
-            )
+    snapshot = _newest_whole(path, dim)
     with reading(path) as connection:
         if snapshot is not None and snapshot.info.seq > last_seq(connection):
             logger.warning("snapshot %d is ahead of the database and is not used", snapshot.info.seq)
@@ -51,6 +45,21 @@ def load_view(path: Path, dim: int) -> View:
         seq = snapshot.info.seq if snapshot else 0
         empty = View(seq, snapshot, None, np.empty(0, np.int64), np.empty((0, dim), np.float32))
         return follow(empty, connection, dim)
+
+
+def _newest_whole(path: Path, dim: int) -> Snapshot | None:
+    """The newest snapshot, or None if there is none or it is damaged."""
+    while (newest := newest_snapshot(path)) is not None:
+        try:
+            return load_snapshot(path, newest, dim)
+        except SnapshotDamagedError as error:
+            if newest_snapshot(path) not in (None, newest):
+                continue  # not damaged: another process has just published a newer one and removed this
+            logger.warning(
+                "%s; searching the database itself until `lodisc index compact %s` has built another", error, path
+            )
+            return None
+    return None
 
 
 def follow(view: View, connection: sqlite3.Connection, dim: int) -> View:

@@ -3,20 +3,26 @@
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 PLAIN_LINE_EVERY_S = 5.0
 
 
 class Stages:
-    """Seconds that each stage of the pipeline has been busy, counted over all its workers."""
+    """Seconds that each stage of the pipeline has been busy, counted over all its workers.
 
-    def __init__(self, workers: dict[str, int]) -> None:
-        self.workers = workers
+    Args:
+        pools: stages that share workers, and how many workers; a stage that is not named has one of its own.
+    """
+
+    def __init__(self, pools: Mapping[tuple[str, ...], int]) -> None:
+        self._pool_of = {stage: pool for pool in pools for stage in pool}
+        self._workers = {stage: workers for pool, workers in pools.items() for stage in pool}
         self._busy_s: dict[str, float] = defaultdict(float)
         self._lock = Lock()
 
@@ -33,12 +39,18 @@ class Stages:
     def load(self) -> dict[str, float]:
         """Seconds that each stage needs at the least: its busy time over the number of its workers."""
         with self._lock:
-            return {stage: seconds / self.workers.get(stage, 1) for stage, seconds in self._busy_s.items()}
+            return {stage: seconds / self._workers.get(stage, 1) for stage, seconds in self._busy_s.items()}
 
     def limiting(self) -> str | None:
-        """The stage that the others wait for."""
+        """The stage that the others wait for: of the workers with most to do, what takes them longest."""
         load = self.load()
-        return max(load, key=load.__getitem__) if load else None
+        pool_load: dict[tuple[str, ...], float] = defaultdict(float)
+        for stage, seconds in load.items():
+            pool_load[self._pool_of.get(stage, (stage,))] += seconds
+        if not load:
+            return None
+        busiest = max(pool_load, key=pool_load.__getitem__)
+        return max(busiest, key=lambda stage: load.get(stage, 0.0))
 
 
 class BuildProgress:
@@ -52,7 +64,7 @@ class BuildProgress:
         if not quiet and sys.stderr.isatty():
             self.bar = Progress(
                 TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
-                TextColumn("left"), TimeRemainingColumn(),
+                TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True),
             )  # fmt: skip
             self.task = self.bar.add_task("", total=total)
 

@@ -4,19 +4,20 @@ Wide values (vectors, thumbnails) have tables of their own, so that going throug
 update is a new row and the removal of the old one, so what a row means never changes and a snapshot can name rows.
 """
 
+import os
 import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from encoder.errors import (
-    CatalogueBusyError,
-    CatalogueCorruptError,
-    CatalogueNotFoundError,
-    SchemaVersionError,
-)
+from encoder.errors import CatalogueCorruptError, CatalogueError, CatalogueNotFoundError, SchemaVersionError
+from index.faults import database_faults
 
 DATABASE_NAME = "catalogue.sqlite"
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 10.0
+PARTIAL_PREFIX = ".new-"  # what is being made aside; left behind only by a kill
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -50,6 +51,7 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         CatalogueNotFoundError: there is none.
         CatalogueCorruptError: the file is no SQLite database, or a damaged one.
+        CatalogueError: the file cannot be read.
         SchemaVersionError: a newer version of this program wrote it.
     """
     database = path / DATABASE_NAME
@@ -58,11 +60,9 @@ def connect(path: Path) -> sqlite3.Connection:
             f"{path} is not a catalogue: it has no {DATABASE_NAME}; "
             f"`lodisc index build {path} --images SOURCE --bundle BUNDLE` makes one"
         )
-    try:
+    with database_faults(path):
         connection = _open(database)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise CatalogueCorruptError(f"{database} cannot be read as a catalogue: {error}") from error
     if version > SCHEMA_VERSION:
         connection.close()
         raise SchemaVersionError(
@@ -71,15 +71,32 @@ def connect(path: Path) -> sqlite3.Connection:
     if version < 1:
         connection.close()
         raise CatalogueCorruptError(
-            f"{database} is not a finished catalogue; delete it and run `lodisc index build {path} ...` again"
+            f"{database} is not a catalogue's database; if nothing else needs it, fill the catalogue anew: "
+            f"lodisc index build {path} --images SOURCE --bundle BUNDLE --fresh"
         )
     return connection
 
 
 def create(path: Path, meta: dict[str, str]) -> None:
-    """Make an empty catalogue: all of it in one transaction, so it is there whole or not at all."""
-    path.mkdir(parents=True, exist_ok=True)
-    connection = _open(path / DATABASE_NAME)
+    """Make an empty catalogue. Its database is made aside and renamed, so it is there whole or not at all.
+
+    Raises:
+        CatalogueError: the folder cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=path) as folder:
+            fresh = Path(folder) / DATABASE_NAME
+            with database_faults(path):
+                _create_tables(fresh, meta)
+            fresh.replace(path / DATABASE_NAME)
+        _sync_folder(path)
+    except OSError as error:
+        raise CatalogueError(f"no catalogue can be made at {path}: {error.strerror or error}") from error
+
+
+def _create_tables(database: Path, meta: dict[str, str]) -> None:
+    connection = _open(database)
     try:
         connection.execute("BEGIN IMMEDIATE")
         for statement in TABLES.split(";"):
@@ -89,35 +106,44 @@ def create(path: Path, meta: dict[str, str]) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     finally:
-        connection.close()
+        connection.close()  # of the last connection: moves the log into the file, so that this is all there is
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename in the folder outlive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _open(database: Path) -> sqlite3.Connection:
     # Autocommit: every transaction of ours says BEGIN itself. Connections are used by one thread at a time.
     connection = sqlite3.connect(database, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-class Transaction:
-    """`with Transaction(connection):` takes the write lock, commits at the end, rolls back on an exception.
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Take the write lock of the catalogue at `path`, commit at the end, roll back on an exception.
 
     Raises:
         CatalogueBusyError: another process kept the write lock for longer than the timeout.
+        CatalogueError: the disk is full, or the file cannot be written; nothing of the block is kept.
     """
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-
-    def __enter__(self) -> sqlite3.Connection:
+    with database_faults(path):
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            self.connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise CatalogueBusyError(
-                f"another process has been writing to the catalogue for {BUSY_TIMEOUT_S:.0f} s; try again"
-            ) from error
-        return self.connection
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.connection.execute("COMMIT" if kind is None else "ROLLBACK")
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite itself has rolled back where the disk was full
+                connection.execute("ROLLBACK")
+            raise

@@ -18,6 +18,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.errors import CatalogueError
+from index.schema import PARTIAL_PREFIX
+
 ANN_DIR = "ann"
 KIND = "Flat"
 RECALL_SAMPLES = 100
@@ -86,29 +89,33 @@ def build_snapshot(
     """Build a snapshot aside, measure its recall, and publish it by rename.
 
     Exact search (Flat) at every size for now: right, and fast enough to some hundred thousand items.
+
+    Raises:
+        CatalogueError: it cannot be written.
     """
     index = faiss.IndexFlatIP(dim)
     index.add(vectors_ND)
     ann = catalogue / ANN_DIR
-    ann.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=ann) as folder:
-        fresh = Path(folder) / "snapshot"
-        fresh.mkdir()
-        faiss.write_index(index, str(fresh / "index.faiss"))
-        np.save(fresh / "rows.npy", rows_N)
-        info = SnapshotInfo(
-            seq=seq,
-            count=len(rows_N),
-            dim=dim,
-            kind=KIND,
-            recall=_measure_recall(index, vectors_ND),
-            sha256={name: _sha256(fresh / name) for name in ("index.faiss", "rows.npy")},
-        )
-        (fresh / "snapshot.json").write_text(json.dumps(asdict(info)), encoding="utf-8")
-        published = ann / str(seq)
-        if published.exists():
-            shutil.rmtree(published)
-        fresh.replace(published)
+    recall = _measure_recall(index, vectors_ND)
+    try:
+        ann.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=ann) as folder:
+            fresh = Path(folder) / "snapshot"
+            fresh.mkdir()
+            faiss.write_index(index, str(fresh / "index.faiss"))
+            np.save(fresh / "rows.npy", rows_N)
+            sha256 = {name: _sha256(fresh / name) for name in ("index.faiss", "rows.npy")}
+            info = SnapshotInfo(seq=seq, count=len(rows_N), dim=dim, kind=KIND, recall=recall, sha256=sha256)
+            (fresh / "snapshot.json").write_text(json.dumps(asdict(info)), encoding="utf-8")
+            published = ann / str(seq)
+            if published.exists():
+                shutil.rmtree(published)
+            fresh.replace(published)
+    except (OSError, RuntimeError) as error:  # FAISS tells of a full disk with a RuntimeError
+        raise CatalogueError(
+            f"the snapshot in {ann} cannot be written ({str(error).splitlines()[0]}); no item is lost: "
+            f"see whether the disk is full, then run `lodisc index compact {catalogue}`"
+        ) from error
     return info
 
 

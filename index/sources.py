@@ -8,7 +8,7 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from encoder.errors import SourceError
@@ -38,8 +38,8 @@ def read_source(source: Path, ranks: Sequence[str] = ()) -> list[SourcePicture]:
     """The pictures of a folder or CSV, in a fixed order.
 
     In a folder, sub-folders are labels, the innermost the finest: `ranks` names them, from the finest; the id is the
-    path relative to the folder. In a CSV, `path` is relative to the CSV's folder, `id` defaults to `path`, `label` and
-    the columns named by `ranks` are labels, and every other column is metadata.
+    path relative to the folder. In a CSV, `path` is relative to the CSV's folder, `id` defaults to `path` without a
+    leading `./`, the columns named by `ranks` are labels (`label` if none are), and every other column is metadata.
 
     Raises:
         SourceError: missing, empty, without its columns, or with one id twice.
@@ -47,7 +47,11 @@ def read_source(source: Path, ranks: Sequence[str] = ()) -> list[SourcePicture]:
     if not source.exists():
         raise SourceError(f"source {source} does not exist; give a folder of pictures or a .csv file")
     if source.is_dir():
-        return [_from_folder(source, path, ranks) for path in list_pictures(source)]
+        try:
+            paths = list_pictures(source)
+        except OSError as error:
+            raise SourceError(f"{error.filename} cannot be read: {error.strerror}; see who may read it") from error
+        return [_from_folder(source, path, ranks) for path in paths]
     if source.suffix.lower() == ".csv":
         return _read_csv(source, ranks)
     raise SourceError(f"source {source} is neither a folder nor a .csv file")
@@ -65,7 +69,11 @@ def _read_csv(source: Path, ranks: Sequence[str]) -> list[SourcePicture]:
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            columns = reader.fieldnames or []
+            columns = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            twice = sorted({name for name in columns if name and columns.count(name) > 1})
+            if twice:
+                raise SourceError(f"{source} has two columns of the name {', '.join(twice)}; names must differ")
             wanted = ["path", *ranks]
             missing = [column for column in wanted if column not in columns]
             if missing:
@@ -100,16 +108,23 @@ def _from_csv_row(source: Path, line: int, row: dict[str, Any], ranks: Sequence[
         for column, value in row.items()
         if column not in ("path", "id", *ranks) and value.strip()
     }
-    return SourcePicture(row.get("id", "").strip() or path, source.parent / path, labels, metadata)
+    item_id = row.get("id", "").strip() or PurePosixPath(path).as_posix()
+    return SourcePicture(item_id, source.parent / path, labels, metadata)
 
 
 def _number_or_text(text: str) -> int | float | str:
-    """A number where the text is one, so that filters can compare it; else the text."""
+    """A number where the text is one, so that filters can compare it; else the text.
+
+    What would not be the same again is left as text: `007` is a name, not a seven.
+    """
+    digits = text.strip().lstrip("+-")
+    if "_" in text or (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
+        return text
     for kind in (int, float):
         try:
             value = kind(text)
         except ValueError:
             continue
-        if math.isfinite(value) and abs(value) < 2**53 and "_" not in text:
+        if math.isfinite(value) and abs(value) < 2**53:
             return value
     return text

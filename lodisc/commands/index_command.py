@@ -3,12 +3,12 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from encoder.bundle import Bundle
-from encoder.errors import ConfigError
+from encoder.errors import CatalogueNotFoundError, ConfigError
 from encoder.image_encoder import ImageEncoder
 from index.build import BATCH_SIZE, BuildReport, build, open_for_build, writing_alone
 from index.catalogue import Catalogue
@@ -25,8 +25,50 @@ examples:
   lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg
   lodisc index stats catalogue/
 
-`build` may be run again at any time: it continues after an interruption, takes in what is new or changed, and leaves
-alone what is already there. Pictures that cannot be read are listed in catalogue/rejected.csv.
+Each action explains itself: lodisc index ACTION --help
+"""
+
+BUILD_HELP = """\
+Make the catalogue of a source, or bring it up to date.
+
+It may be run again at any time: it continues after an interruption, takes in what is new or changed, and leaves alone
+what is already there. Pictures that cannot be read are listed in CATALOGUE/rejected.csv and stop nothing.
+
+examples:
+  lodisc index build catalogue/ --images photos/ --bundle bundle/ --ranks species,genus
+  lodisc index build catalogue/ --images photos.csv --bundle bundle/ --prune
+  lodisc index build catalogue/ --images photos/ --bundle another-bundle/ --fresh
+"""
+
+ADD_HELP = """\
+Add the pictures of another source; nothing that is there already is removed.
+
+examples:
+  lodisc index add catalogue/ --images more-photos/
+  lodisc index add catalogue/ --images photos.csv --bundle where-it-is-now/
+"""
+
+REMOVE_HELP = """\
+Remove items by their ids, as `lodisc search` prints them. The picture files are left alone.
+
+examples:
+  lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg Vanessa/atalanta/0013.jpg
+"""
+
+STATS_HELP = """\
+Say what is in the catalogue.
+
+examples:
+  lodisc index stats catalogue/
+  lodisc index stats catalogue/ --json
+"""
+
+COMPACT_HELP = """\
+Build the search snapshot anew from the database. `build` and `add` do it by themselves; after many single writes it
+makes searches faster again.
+
+examples:
+  lodisc index compact catalogue/
 """
 
 
@@ -34,31 +76,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    build_parser = actions.add_parser("build", help="make the catalogue of a source, or bring it up to date")
+    def action(
+        name: str, line: str, description: str, handler: Callable[[argparse.Namespace], int]
+    ) -> argparse.ArgumentParser:
+        """A parser of one action; `line` stands in the list of actions."""
+        added = actions.add_parser(
+            name, help=line, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        added.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of the catalogue")
+        added.set_defaults(action_handler=handler)
+        return added
+
+    build_parser = action("build", "make the catalogue of a source, or bring it up to date", BUILD_HELP, _build)
     _add_source_arguments(build_parser)
     build_parser.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE", help="the encoder")
     build_parser.add_argument("--fresh", action="store_true", help="throw the catalogue away and start anew")
     build_parser.add_argument("--prune", action="store_true", help="delete items that the source no longer has")
-    build_parser.set_defaults(action_handler=_build)
 
-    add_parser = actions.add_parser("add", help="add the pictures of another source")
+    add_parser = action("add", "add the pictures of another source", ADD_HELP, _add)
     _add_source_arguments(add_parser)
     add_parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
-    add_parser.set_defaults(action_handler=_add)
 
-    remove_parser = actions.add_parser("remove", help="remove items by id")
-    _add_catalogue_argument(remove_parser)
+    remove_parser = action("remove", "remove items by id", REMOVE_HELP, _remove)
     remove_parser.add_argument("ids", nargs="+", metavar="ID", help="as `lodisc search` prints it")
-    remove_parser.set_defaults(action_handler=_remove)
 
-    stats_parser = actions.add_parser("stats", help="what is in the catalogue")
-    _add_catalogue_argument(stats_parser)
+    stats_parser = action("stats", "what is in the catalogue", STATS_HELP, _stats)
     stats_parser.add_argument("--json", action="store_true", help="as JSON")
-    stats_parser.set_defaults(action_handler=_stats)
 
-    compact_parser = actions.add_parser("compact", help="build the search snapshot anew")
-    _add_catalogue_argument(compact_parser)
-    compact_parser.set_defaults(action_handler=_compact)
+    action("compact", "build the search snapshot anew", COMPACT_HELP, _compact)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,19 +112,15 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _add_catalogue_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of the catalogue")
-
-
 def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_catalogue_argument(parser)
     parser.add_argument(
         "--images", type=Path, required=True, metavar="SOURCE",
         help="a folder (sub-folder = label), or a CSV with a column path and, if you like, id, label and others",
     )  # fmt: skip
     parser.add_argument(
         "--ranks", type=_ranks, default=(), metavar="A,B",
-        help="names of the label ranks, finest first: of the sub-folders from the inside out, or of CSV columns",
+        help="names of the label ranks, finest first: of the sub-folders from the inside out, or of CSV columns "
+        "(default: those of the catalogue, if it has any)",
     )  # fmt: skip
     parser.add_argument("--threads", type=_positive, metavar="N", help="that read and decode (default: cores)")
     parser.add_argument(
@@ -94,9 +135,10 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    pictures = read_source(args.images, args.ranks)
+    ranks = args.ranks or (() if args.fresh else _ranks_of(args.catalogue))
+    pictures = read_source(args.images, ranks)
     bundle = Bundle.open(args.bundle)
-    with open_for_build(args.catalogue, bundle, ranks=args.ranks, fresh=args.fresh) as catalogue:
+    with open_for_build(args.catalogue, bundle, ranks=ranks, fresh=args.fresh) as catalogue:
         report = build(
             catalogue, ImageEncoder(bundle), pictures,
             threads=args.threads, batch_size=args.batch_size, prune=args.prune, quiet=args.quiet or args.json,
@@ -121,7 +163,7 @@ def _remove(args: argparse.Namespace) -> int:
         removed = catalogue.delete(args.ids)
     print(f"removed {removed} of {len(args.ids)} items")
     for item_id in missing:
-        sys.stderr.write(f"no item {item_id!r} in {args.catalogue}\n")
+        sys.stderr.write(f"no item {item_id!a} in {args.catalogue}\n")
     return 1 if missing else 0
 
 
@@ -137,6 +179,15 @@ def _compact(args: argparse.Namespace) -> int:
         info = catalogue.compact()
     print(f"snapshot {info.seq}: {info.count} items, {info.kind}, recall@10 {info.recall:.3f} against exact search")
     return 0
+
+
+def _ranks_of(path: Path) -> Sequence[str]:
+    """The ranks that a catalogue was built with; none where there is no catalogue yet."""
+    try:
+        with Catalogue.open(path) as catalogue:
+            return catalogue.ranks
+    except CatalogueNotFoundError:
+        return ()
 
 
 def _stats_text(path: Path, stats: CatalogueStats) -> str:

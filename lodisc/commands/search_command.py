@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from encoder.errors import ConfigError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.answer import answer
 from index.catalogue import MAX_K, Catalogue
+from index.text import printable
 
 HELP = """\
 Find the pictures of a catalogue that are most like a picture, and the name they vote for.
@@ -64,22 +67,24 @@ def _search(catalogue: Catalogue, encoder: ImageEncoder, picture: Path, k: int) 
 
 
 def _print(document: dict[str, Any], picture: Path) -> None:
-    console = Console()
+    console = Console(highlight=False)
     prediction = document["prediction"]
     if not document["matches"]:
         console.print("the catalogue is empty: nothing to compare with")
         return
     if prediction["label"] is not None:
         console.print(
-            f"{picture}: [bold]{prediction['label']}[/bold] ({prediction['rank']}), "
-            f"{prediction['confidence']:.0%} of the vote of {len(document['matches'])} neighbours (not calibrated)"
+            f"{escape(printable(str(picture)))}: [bold]{escape(prediction['label'])}[/bold] "
+            f"({escape(prediction['rank'])}), {prediction['confidence']:.0%} of the vote of "
+            f"{len(document['matches'])} neighbours (not calibrated)"
         )
     table = Table()
     table.add_column("cosine", justify="right")
     table.add_column("labels")
     table.add_column("id")
     for match in document["matches"]:
-        table.add_row(f"{match['score']:.3f}", ", ".join(match["labels"].values()), match["id"])
+        # Text of the catalogue is shown as it is, also where it looks like rich's markup.
+        table.add_row(f"{match['score']:.3f}", Text(", ".join(match["labels"].values())), Text(match["id"]))
     console.print(table)
     if document["note"]:
-        console.print(document["note"])
+        console.print(document["note"], markup=False)

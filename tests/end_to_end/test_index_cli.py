@@ -1,6 +1,10 @@
 """`lodisc index` and `lodisc search` as a person types them: output, one clear line for each fault, exit codes."""
 
+import contextlib
 import json
+import os
+import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +82,10 @@ def faults(tmp_path, bundle, other, photos, catalogue):
             ("index", "build", tmp_path / "a-file", "--images", photos, "--bundle", bundle),
             "not a catalogue",
         ),
+        "catalogue below a file": (
+            ("index", "build", tmp_path / "a-file" / "new", "--images", photos, "--bundle", bundle),
+            "lies in a file",
+        ),
         "no catalogue": (("index", "stats", tmp_path / "none"), "not a catalogue"),
         "search with another bundle": (
             ("search", catalogue, photos / "red/0.png", "--bundle", other),
@@ -101,6 +109,45 @@ def test_faults_are_one_clear_line_and_exit_code_2(tmp_path, tiny_bundle, other_
     assert not (tmp_path / "new").exists(), "a refused build left something behind"
 
 
+def test_ranks_stay_until_others_are_named(tmp_path, tiny_bundle, picture_folder):
+    build = ("index", "build", tmp_path / "c", "--images", picture_folder, "--bundle", tiny_bundle)
+    lodisc(*build, "--ranks", "species")
+    assert "0 with new labels, 12 unchanged" in lodisc(*build).stdout
+    assert "12 with new labels" in lodisc(*build, "--ranks", "kind").stdout
+    assert "3 kind;" in lodisc("index", "stats", tmp_path / "c").stdout
+    assert "3 label;" in lodisc(*build, "--fresh").stdout + lodisc("index", "stats", tmp_path / "c").stdout
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path, tiny_bundle, picture_folder):
+    odd = tmp_path / "odd" / "[bold]x[" / "[i]1.png"
+    odd.parent.mkdir(parents=True)
+    shutil.copy(picture_folder / "red" / "1.png", odd)
+    lodisc("index", "build", tmp_path / "c", "--images", tmp_path / "odd", "--bundle", tiny_bundle)
+    done = lodisc("search", tmp_path / "c", odd)
+    assert done.returncode == 0, done.stderr
+    assert "[bold]x[/[i]1.png" in done.stdout
+    assert "[bold]x[ (label)" in done.stdout
+
+
+def test_progress_on_a_terminal_shows_rate_time_left_and_stage(tmp_path, tiny_bundle, picture_folder):
+    ours, theirs = pty.openpty()
+    command = ["index", "build", tmp_path / "c", "--images", picture_folder, "--bundle", tiny_bundle]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lodisc", *map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "120", "TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while piece := os.read(ours, 4096):
+            shown += piece
+    os.close(ours)
+    assert process.wait() == 0
+    assert re.search(rb"12/12.*pictures/s, limited by \w+.*left.*\d:\d\d", shown), shown
+
+
 @pytest.mark.parametrize("arguments", [("index",), ("index", "build"), ("search",), ("index", "fly"), ("fly",)])
 def test_wrong_usage_is_explained(arguments):
     done = lodisc(*arguments)
@@ -110,9 +157,13 @@ def test_wrong_usage_is_explained(arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("index", "--help"), ("index", "build", "--help"), ("search", "--help"), ("--version",)],
+    [("index",), ("search",), *(("index", action) for action in ("build", "add", "remove", "stats", "compact"))],
 )
-def test_help_and_version(arguments):
-    done = lodisc(*arguments)
+def test_help_has_examples(arguments):
+    done = lodisc(*arguments, "--help")
     assert done.returncode == 0
-    assert "lodisc" in done.stdout
+    assert f"\n  lodisc {' '.join(arguments)} " in done.stdout
+
+
+def test_version():
+    assert lodisc("--version").stdout.startswith("lodisc")

@@ -1,16 +1,22 @@
 """Bulk indexing: what is encoded, what is left alone, what is set aside."""
 
 import csv
+import os
+import shutil
+from io import BytesIO
 
 import numpy as np
 import pytest
-from pictures import drawn, file_bytes, write_picture_folder
+from pictures import drawn, file_bytes
+from PIL import Image
+from tiny_encoder import write_tiny_bundle
 
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, EncoderMismatchError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
 from index.build import build, open_for_build
+from index.catalogue import Catalogue
 from index.sources import read_source
 
 
@@ -154,7 +160,98 @@ def test_a_folder_of_something_else_is_left_alone(index, tmp_path):
     assert (index.path / "thesis.doc").exists()
 
 
-def test_the_report_names_the_limiting_stage(index, tmp_path):
-    report = index(write_picture_folder(tmp_path / "photos2"))
+def test_the_report_names_the_limiting_stage(index, picture_folder):
+    report = index(picture_folder)
+    assert set(report.stage_seconds) == {"read", "decode", "encode", "commit", "snapshot"}
     assert report.limited_by in report.stage_seconds
-    assert report.limited_by == max(report.stage_seconds, key=report.stage_seconds.get)
+
+
+def test_copies_in_different_batches_are_encoded_once(index, tmp_path):
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    data = file_bytes(drawn((10, 200, 30), 1))
+    for number in range(12):
+        (folder / f"{number:02}.png").write_bytes(data if number % 2 else file_bytes(drawn((9, 9, 9), number)))
+    report = index(folder, batch_size=2)
+    assert (report.encoded, report.reused) == (7, 5)
+    with opened(index) as catalogue:
+        assert catalogue.stats().items == 12
+        assert np.array_equal(catalogue.embedding("01.png"), catalogue.embedding("11.png"))
+
+
+def test_a_large_jpeg_finds_itself_with_a_cosine_of_one_and_has_a_whole_thumbnail(index, tmp_path):
+    """Indexing decodes as a query is decoded, also where a JPEG is decoded at a fraction of its size."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(file_bytes(drawn((100, 120, 60), 3, (1600, 1200)), "JPEG"))
+    index(folder)
+    encoded = ImageEncoder(index.bundle).encode_pictures([(folder / "a.jpg").read_bytes()])[0]
+    with opened(index) as catalogue:
+        stored = catalogue.embedding("a.jpg")
+        assert np.abs(stored - encoded.embedding_BD[0]).max() < 5e-4, "more than half precision explains"
+        assert Image.open(BytesIO(catalogue.thumbnail("a.jpg"))).size == (256, 192)
+
+
+def test_a_name_that_is_not_utf8_costs_one_row(index, picture_folder):
+    odd = picture_folder / os.fsdecode(b"red/caf\xe9.png")
+    odd.write_bytes((picture_folder / "red" / "0.png").read_bytes())
+    report = index(picture_folder)
+    assert (report.encoded, len(report.rejected)) == (12, 1)
+    with (index.path / "rejected.csv").open(newline="", encoding="utf-8") as file:
+        _, (path, reason) = csv.reader(file)
+    assert path.endswith(r"caf\udce9.png")
+    assert "not UTF-8" in reason
+
+
+def test_a_picture_that_breaks_later_keeps_its_item_and_is_told(index, picture_folder):
+    index(picture_folder)
+    (picture_folder / "red" / "0.png").write_bytes(b"")
+    report = index(picture_folder)
+    assert [reason for _, reason in report.rejected] == ["the picture is empty (0 bytes)"]
+    with opened(index) as catalogue:
+        assert catalogue.get("red/0.png") is not None
+
+
+@pytest.mark.parametrize("damage", ["deleted", "flipped"])
+def test_the_next_run_rebuilds_a_damaged_snapshot(index, picture_folder, damage):
+    index(picture_folder)
+    if damage == "deleted":
+        shutil.rmtree(index.path / "ann")
+    else:
+        (file,) = index.path.glob("ann/*/index.faiss")
+        content = bytearray(file.read_bytes())
+        content[-5] ^= 1
+        file.write_bytes(content)
+    assert index(picture_folder).unchanged == 12
+    with opened(index) as catalogue:
+        assert (catalogue.stats().snapshot_items, catalogue.stats().tail_items) == (12, 0)
+
+
+@pytest.mark.parametrize("left", ["nothing", "folder", "partial database"])
+def test_a_run_killed_while_it_made_the_catalogue_leaves_nothing_in_the_way(index, picture_folder, left):
+    if left != "nothing":
+        index.path.mkdir()
+        (index.path / "writer.lock").touch()
+    if left == "partial database":
+        (index.path / ".new-abc").mkdir()
+        (index.path / ".new-abc" / "catalogue.sqlite").write_bytes(b"SQLite format 3\0 and no more")
+    assert index(picture_folder).encoded == 12
+    assert list(index.path.glob(".new-*")) == []
+
+
+def test_a_moved_bundle_and_new_ranks_are_remembered(tmp_path, picture_folder):
+    here = Bundle.open(write_tiny_bundle(tmp_path / "here"))
+    open_for_build(tmp_path / "c", here, ranks=("species",)).close()
+    there = Bundle.open(here.path.rename(tmp_path / "there"))
+    open_for_build(tmp_path / "c", there).close()
+    with Catalogue.open(tmp_path / "c") as catalogue:
+        assert (catalogue.find_bundle().path, catalogue.ranks) == (there.path, ("species",))
+    open_for_build(tmp_path / "c", there, ranks=("kind",)).close()
+    with Catalogue.open(tmp_path / "c") as catalogue:
+        assert catalogue.ranks == ("kind",)
+
+
+def test_a_place_below_a_file_is_no_place_for_a_catalogue(index, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CatalogueError, match="lies in a file"):
+        open_for_build(tmp_path / "file" / "catalogue", index.bundle)

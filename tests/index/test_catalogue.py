@@ -23,6 +23,7 @@ from encoder.errors import (
     NotFoundError,
     SchemaVersionError,
 )
+from index import following
 from index.build import writing_alone
 from index.catalogue import Catalogue
 from index.items import NewItem
@@ -131,6 +132,8 @@ def test_k_counts_live_items_and_is_bounded(catalogue):
     for k in (0, 1001):
         with pytest.raises(ValueError, match="k is"):
             found_ids(catalogue, 9, k=k)
+    with pytest.raises(ValueError, match="not finite"):
+        catalogue.search(np.full((1, DIM), np.nan, np.float32), k=1)
 
 
 def test_excluded_ids_are_not_found_but_still_there(catalogue):
@@ -138,6 +141,19 @@ def test_excluded_ids_are_not_found_but_still_there(catalogue):
     assert found_ids(catalogue, 2, k=1) == ["i2"]
     assert "i2" not in found_ids(catalogue, 2, k=4, exclude_ids=["i2", "no such id"])
     assert len(found_ids(catalogue, 2, k=3, exclude_ids=["i2"])) == 3
+
+
+def test_what_is_no_text_is_no_id(catalogue):
+    """Half a surrogate pair, as Python carries a file name that is not UTF-8."""
+    catalogue.put([new_item("a", 1)])
+    half = "\udcff.jpg"
+    assert (catalogue.get(half), catalogue.thumbnail(half), catalogue.delete([half])) == (None, None, 0)
+    assert found_ids(catalogue, 1, exclude_ids=[half]) == ["a"]
+    with pytest.raises(NotFoundError):
+        catalogue.embedding(half)
+    with pytest.raises(ValueError, match="surrogates"):
+        catalogue.put([new_item("b", 2), new_item(half, 3)])
+    assert [item.id for item in catalogue.items().items] == ["a"]
 
 
 def test_several_queries_are_answered_apart(catalogue):
@@ -225,6 +241,24 @@ def test_a_damaged_snapshot_costs_nothing_but_speed(catalogue, damage, caplog):
         assert reopened.stats().snapshot_items == 29
 
 
+def test_a_snapshot_that_another_process_replaces_while_it_is_opened_is_no_damage(catalogue, monkeypatch, caplog):
+    catalogue.put([new_item("a", 1)])
+    first = catalogue.compact().seq
+    load = following.load_snapshot
+
+    def replaced_meanwhile(path, seq, dim):
+        if seq == first:
+            catalogue.put([new_item("b", 2)])
+            catalogue.compact()
+        return load(path, seq, dim)
+
+    catalogue_path = catalogue.path
+    monkeypatch.setattr(following, "load_snapshot", replaced_meanwhile)
+    with Catalogue.open(catalogue_path) as reader:
+        assert reader.stats().snapshot_items == 2
+    assert caplog.records == []
+
+
 def test_a_compaction_keeps_one_snapshot_and_reports_its_recall(catalogue):
     catalogue.put([new_item(f"i{n}", n) for n in range(50)])
     catalogue.compact()
@@ -274,7 +308,7 @@ def test_missing_newer_foreign_and_damaged_databases_are_told_apart(tmp_path, ca
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "catalogue.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 99)
-    with pytest.raises(CatalogueCorruptError, match="cannot be read"):
+    with pytest.raises(CatalogueCorruptError, match="is damaged .* --fresh"):
         Catalogue.open(foreign)
 
 

@@ -46,7 +46,27 @@ def test_csv_columns(tmp_path):
         {"year": 2011, "weight": 1.5, "place": "Ulm"},
     )
     assert one.path == tmp_path / "img/1.jpg"
-    assert (two.id, two.labels, two.metadata) == ("img/2.jpg", {}, {"weight": 7, "place": "1_000"})
+    assert (two.id, two.labels, two.metadata) == ("img/2.jpg", {}, {"weight": "007", "place": "1_000"})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0", 0), ("-12", -12), ("0.50", 0.5), ("1e3", 1000.0), ("007", "007"), ("-01", "-01"), ("00.5", "00.5"),
+        ("nan", "nan"), ("inf", "inf"), ("1_0", "1_0"), ("9007199254740993", "9007199254740993"), ("3 m", "3 m"),
+    ],
+)  # fmt: skip
+def test_metadata_is_a_number_only_where_nothing_is_lost(tmp_path, text, value):
+    (tmp_path / "list.csv").write_text(f"path,x\na.jpg,{text}\n")
+    (picture,) = read_source(tmp_path / "list.csv")
+    assert picture.metadata == {"x": value}
+    assert type(picture.metadata["x"]) is type(value)
+
+
+def test_ids_have_no_leading_dot_and_column_names_no_spaces(tmp_path):
+    (tmp_path / "list.csv").write_text("path, label\n./img/1.jpg, finch\n")
+    (picture,) = read_source(tmp_path / "list.csv")
+    assert (picture.id, picture.labels) == ("img/1.jpg", {"label": "finch"})
 
 
 def test_csv_ranks_name_the_label_columns(tmp_path):
@@ -67,6 +87,7 @@ def test_csv_ranks_name_the_label_columns(tmp_path):
         ("path\na.jpg\na.jpg\n", "rows 1 and 2 both have the id 'a.jpg'"),
         ("path,label\na.jpg\n", "line 2: the number of values"),
         ("path,label\na.jpg,x,y\n", "line 2: the number of values"),
+        ("path,label,label\na.jpg,x,y\n", "two columns of the name label"),
         ("path,label\n,x\n", "line 2: the path is empty"),
         ('path,label\n"a.jpg,x\n', "cannot be read"),
     ],

@@ -1,0 +1,60 @@
+"""What SQLite raises, as errors of ours: busy, damaged, and not to be read or written are different things to a person.
+
+Not covered: mistakes of this program (a wrong statement, a violated constraint), which stay what they are.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from encoder.errors import CatalogueBusyError, CatalogueCorruptError, CatalogueError
+
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_FILE = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+)
+
+
+@contextmanager
+def database_faults(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors within the block as ours.
+
+    Args:
+        path: folder of the catalogue, for the message.
+
+    Raises:
+        CatalogueBusyError: another process kept the lock for longer than the timeout.
+        CatalogueCorruptError: the database is damaged.
+        CatalogueError: the disk is full, or its file cannot be read or written.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        told = _told(path, error)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _told(path: Path, error: sqlite3.DatabaseError) -> CatalogueError | None:
+    # An extended code has the primary one in its low byte. Errors of the Python module itself have none.
+    code = getattr(error, "sqlite_errorcode", -1) & 0xFF
+    if code in _BUSY:
+        return CatalogueBusyError(f"another process has kept the catalogue {path} locked ({error}); try again")
+    if code in _DAMAGED:
+        return CatalogueCorruptError(
+            f"the database of catalogue {path} is damaged ({error}); restore a copy, or fill it anew: "
+            f"lodisc index build {path} --images SOURCE --bundle BUNDLE --fresh"
+        )
+    if code in _FILE:
+        return CatalogueError(
+            f"the database of catalogue {path} cannot be read or written ({error}); "
+            "see whether the disk is full and whether you may write there; what was acknowledged is kept"
+        )
+    return None

@@ -1,0 +1,86 @@
+"""The statements over a catalogue's items; each works on a connection that the caller has opened.
+
+An update is the removal of a row and a new row, and each of the two is noted in the list of changes.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from index.items import Item, NewItem
+
+_CHUNK = 500  # rows in one SQL statement
+_COLUMNS = "id, labels, metadata, source, content_hash"
+
+
+def live_row(connection: sqlite3.Connection, item_id: str) -> int | None:
+    """The row of an item that is there, or None."""
+    try:
+        found = connection.execute("SELECT row FROM item WHERE id = ? AND deleted = 0", (item_id,)).fetchone()
+    except UnicodeEncodeError:  # half of a surrogate pair, as in a file name that is not UTF-8: no id at all
+        return None
+    return None if found is None else int(found[0])
+
+
+def insert(connection: sqlite3.Connection, item: NewItem, vector: bytes) -> None:
+    """Add an item, in place of the one with its id if there is one; `vector` is its packed embedding."""
+    remove(connection, item.id)
+    cursor = connection.execute(
+        f"INSERT INTO item ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
+        (item.id, _json(item.labels), _json(item.metadata), item.source, item.content_hash),
+    )
+    row = cursor.lastrowid
+    connection.execute("INSERT INTO embedding VALUES (?, ?)", (row, vector))
+    connection.execute("INSERT INTO thumbnail VALUES (?, ?)", (row, item.thumbnail))
+    connection.execute("INSERT INTO change (row, kind) VALUES (?, 'add')", (row,))
+
+
+def remove(connection: sqlite3.Connection, item_id: str) -> bool:
+    """Mark the item as deleted, drop its wide values, and note the change; False if there is none."""
+    row = live_row(connection, item_id)
+    if row is None:
+        return False
+    connection.execute("UPDATE item SET deleted = 1 WHERE row = ?", (row,))
+    connection.execute("DELETE FROM embedding WHERE row = ?", (row,))
+    connection.execute("DELETE FROM thumbnail WHERE row = ?", (row,))
+    connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove')", (row,))
+    return True
+
+
+def items_of_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, Item]:
+    """The items of rows, also of those removed since: a row keeps its labels."""
+    items: dict[int, Item] = {}
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        for row, *columns in connection.execute(
+            f"SELECT row, {_COLUMNS} FROM item WHERE row IN ({','.join('?' * len(chunk))})", chunk
+        ):
+            items[row] = _item(*columns)
+    return items
+
+
+def items_after(connection: sqlite3.Connection, item_id: str, limit: int) -> list[Item]:
+    """The first `limit` items with a greater id, in the order of their ids."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM item WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?", (item_id, limit)
+    )
+    return [_item(*columns) for columns in found]
+
+
+def label_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """The number of distinct labels by rank, in the order in which the ranks were first seen."""
+    return dict(
+        connection.execute(
+            "SELECT key, COUNT(DISTINCT value) FROM item, json_each(item.labels) WHERE deleted = 0 "
+            "GROUP BY key ORDER BY MIN(json_each.id), key"
+        ).fetchall()
+    )
+
+
+def _item(item_id: str, labels: str, metadata: str, source: str, content_hash: str) -> Item:
+    return Item(item_id, json.loads(labels), json.loads(metadata), source, content_hash)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
