@@ -91,8 +91,6 @@ def open_for_build(
     with writing_alone(path):
         if exists:
             _delete_catalogue(path)
-        for partial in path.glob(f"{PARTIAL_PREFIX}*"):
-            shutil.rmtree(partial, ignore_errors=True)  # what a run left that was killed while it made the catalogue
         return Catalogue.create(path, bundle, ranks=ranks, domain=domain)
 
 
@@ -130,6 +128,7 @@ def build(
 
     started = time.monotonic()
     with writing_alone(catalogue.path):
+        _remove_partials(catalogue.path)
         try:
             with BuildProgress(len(pictures), stages, quiet=quiet) as progress:
                 for batch in pipeline.batches(pictures, reject):
@@ -200,6 +199,15 @@ def _write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
         partial.replace(path)
     except OSError as error:
         raise CatalogueError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _remove_partials(path: Path) -> None:
+    """Remove what a run left aside that was killed before it could rename or remove it."""
+    for partial in path.glob(f"{PARTIAL_PREFIX}*"):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def _delete_catalogue(path: Path) -> None:

@@ -11,10 +11,9 @@ A catalogue remembers the encoder that filled it and is refused to any other.
 
 import json
 import os
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,12 @@ from numpy.typing import NDArray
 from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, CatalogueError, EncoderMismatchError, NotFoundError
 from encoder.manifest import Manifest, manifest_document, parse_manifest
+from index.connections import Connections
 from index.faults import database_faults
 from index.following import follow, last_seq, load_view, reading
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
 from index.rows import insert, items_after, items_of_rows, label_counts, live_row, remove
-from index.schema import DATABASE_NAME, connect, create, transaction
+from index.schema import DATABASE_NAME, connect, create
 from index.snapshot import SnapshotInfo, build_snapshot, newest_snapshot, remove_other_snapshots
 from index.text import printable
 from index.vectors import pack, read_vectors, unpack
@@ -54,10 +54,13 @@ class Catalogue:
         self.bundle_path = Path(meta["bundle_path"])
         self.ranks: tuple[str, ...] = tuple(json.loads(meta["ranks"]))
         self.domain: str | None = meta.get("domain")
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self._view = load_view(self.path, self.manifest.embedding_dim)
+        self._connections = Connections(path)
+        try:
+            self._view = load_view(self.path, self.manifest.embedding_dim)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def create(cls, path: Path, bundle: Bundle, *, ranks: Sequence[str] = (), domain: str | None = None) -> "Catalogue":
@@ -111,11 +114,7 @@ class Catalogue:
 
     def close(self) -> None:
         """Close the database connections of all threads."""
-        with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
-            self._local = threading.local()
+        self._connections.close()
 
     def find_bundle(self, given: Path | None = None) -> Bundle:
         """The bundle that filled the catalogue: the given one, or where it was then.
@@ -148,8 +147,7 @@ class Catalogue:
         old = {"bundle_path": str(self.bundle_path), "ranks": json.dumps(list(self.ranks))}
         if new == old:
             return
-        connection = self._connection()
-        with transaction(connection, self.path):
+        with self._connections.writing() as connection:
             connection.executemany("REPLACE INTO meta (key, value) VALUES (?, ?)", new.items())
         self.bundle_path, self.ranks = bundle_path.absolute(), tuple(ranks) or self.ranks
 
@@ -162,15 +160,13 @@ class Catalogue:
             CatalogueError: the disk is full, or the file cannot be written.
         """
         blobs = [pack(item.embedding, self.manifest.embedding_dim) for item in items]
-        connection = self._connection()
-        with transaction(connection, self.path):
+        with self._connections.writing() as connection:
             for item, blob in zip(items, blobs, strict=True):
                 insert(connection, item, blob)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete items and return how many of the ids were there."""
-        connection = self._connection()
-        with transaction(connection, self.path):
+        with self._connections.writing() as connection:
             return sum(remove(connection, item_id) for item_id in ids)
 
     def compact(self) -> SnapshotInfo:
@@ -218,7 +214,7 @@ class Catalogue:
             raise ValueError("a query holds a number that is not finite")
         unwanted = frozenset(exclude_ids)
         view = self.refresh()
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             rows = (live_row(connection, item_id) for item_id in unwanted)
             excluded = frozenset(row for row in rows if row is not None)
             found = view.search(np.ascontiguousarray(queries_QD, dtype=np.float32), k, excluded)
@@ -238,13 +234,13 @@ class Catalogue:
 
     def get(self, item_id: str) -> Item | None:
         """One item, or None."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             row = live_row(connection, item_id)
             return None if row is None else items_of_rows(connection, [row])[row]
 
     def by_content(self, content_hash: str) -> tuple[NDArray[np.float32], bytes] | None:
         """Embedding and thumbnail of an item with that content, or None."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             found = connection.execute(
                 "SELECT vector, picture FROM item JOIN embedding USING (row) JOIN thumbnail USING (row) "
                 "WHERE content_hash = ? AND deleted = 0 LIMIT 1",
@@ -254,7 +250,7 @@ class Catalogue:
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """The item's thumbnail as a WebP file, or None if there is no such item."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             row = live_row(connection, item_id)
             found = connection.execute("SELECT picture FROM thumbnail WHERE row = ?", (row,)).fetchone()
         return None if found is None else found[0]
@@ -265,7 +261,7 @@ class Catalogue:
         Raises:
             NotFoundError: there is no such item.
         """
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             row = live_row(connection, item_id)
             found = connection.execute("SELECT vector FROM embedding WHERE row = ?", (row,)).fetchone()
         if found is None:
@@ -275,7 +271,7 @@ class Catalogue:
 
     def items(self, cursor: str | None = None, limit: int = 100) -> ItemPage:
         """A page of items in the order of their ids, those after `cursor`."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             items = items_after(connection, cursor or "", limit + 1)
         return ItemPage(items[:limit], items[limit - 1].id if len(items) > limit else None)
 
@@ -288,7 +284,7 @@ class Catalogue:
     def stats(self) -> CatalogueStats:
         """What is in the catalogue. Counts distinct labels, so it goes through all items."""
         view = self.refresh()
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             num_items, num_unlabelled = connection.execute(
                 "SELECT COUNT(*), COUNT(CASE labels WHEN '{}' THEN 1 END) FROM item WHERE deleted = 0"
             ).fetchone()
@@ -313,7 +309,7 @@ class Catalogue:
     def refresh(self) -> View:
         """Take in what other processes and threads have written, and return the present view."""
         view = self._view
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             if last_seq(connection) == view.seq:
                 return view
         with self._lock, reading(self.path) as connection:
@@ -323,29 +319,6 @@ class Catalogue:
             else:
                 self._view = follow(view, connection, self.manifest.embedding_dim)
             return self._view
-
-    # Inside.
-
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = connect(self.path)
-            self._local.connection = connection
-            self._connections.append(connection)  # appending is atomic; `close` takes them all
-        return connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection inside one read transaction, so that several statements see one state."""
-        connection = self._connection()
-        with database_faults(self.path):
-            connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
 
 
 def _disk_bytes(folder: Path) -> int:

@@ -22,7 +22,7 @@ from index.items import NewItem
 from index.progress import Stages
 from index.sources import SourcePicture
 from index.text import is_text, printable
-from index.thumbnails import thumbnail_of_decoded
+from index.thumbnails import thumbnail_of
 
 # What becomes of a picture that can be used; each is a count of the report.
 KINDS = ("encoded", "reused", "relabelled", "unchanged")
@@ -134,7 +134,7 @@ class Pipeline:
                 # As every query is decoded, so that a picture finds itself with a cosine of 1.
                 decoded = decode_picture(data, min_side_wanted=preprocessing.image_size)
                 pixels = preprocess(decoded, preprocessing)
-                return Prepared(picture, "encoded", content_hash, pixels, thumbnail_of_decoded(decoded, data))
+                return Prepared(picture, "encoded", content_hash, pixels, thumbnail_of(decoded))
         except InputError as error:
             return error
 

@@ -8,7 +8,6 @@ from encoder.preprocessing import decode_picture
 
 LONGEST_SIDE = 256
 QUALITY = 80
-JPEG_SIGNATURE = b"\xff\xd8"
 
 
 def thumbnail_of(picture: Image.Image) -> bytes:
@@ -18,20 +17,6 @@ def thumbnail_of(picture: Image.Image) -> bytes:
     buffer = BytesIO()
     small.save(buffer, "WEBP", quality=QUALITY)
     return buffer.getvalue()
-
-
-def thumbnail_of_decoded(decoded: Image.Image, data: bytes) -> bytes:
-    """The thumbnail of a picture that was decoded for the encoder.
-
-    A large JPEG may have been decoded at a fraction of its size; where that is too small, it is decoded again.
-
-    Args:
-        decoded: as the encoder wants it.
-        data: the file it was decoded from.
-    """
-    if max(decoded.size) < LONGEST_SIDE and data.startswith(JPEG_SIGNATURE):
-        return make_thumbnail(data)
-    return thumbnail_of(decoded)
 
 
 def make_thumbnail(data: bytes) -> bytes:

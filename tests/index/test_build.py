@@ -227,12 +227,14 @@ def test_the_next_run_rebuilds_a_damaged_snapshot(index, picture_folder, damage)
         assert (catalogue.stats().snapshot_items, catalogue.stats().tail_items) == (12, 0)
 
 
-@pytest.mark.parametrize("left", ["nothing", "folder", "partial database"])
+@pytest.mark.parametrize("left", ["nothing", "folder", "partial database", "whole database and the partial"])
 def test_a_run_killed_while_it_made_the_catalogue_leaves_nothing_in_the_way(index, picture_folder, left):
-    if left != "nothing":
+    if left == "whole database and the partial":
+        opened(index).close()
+    elif left != "nothing":
         index.path.mkdir()
         (index.path / "writer.lock").touch()
-    if left == "partial database":
+    if "partial" in left:
         (index.path / ".new-abc").mkdir()
         (index.path / ".new-abc" / "catalogue.sqlite").write_bytes(b"SQLite format 3\0 and no more")
     assert index(picture_folder).encoded == 12

@@ -18,13 +18,14 @@ from encoder.errors import (
     BundleNotFoundError,
     CatalogueBusyError,
     CatalogueCorruptError,
+    CatalogueError,
     CatalogueNotFoundError,
     EncoderMismatchError,
     NotFoundError,
     SchemaVersionError,
 )
 from index import following
-from index.build import writing_alone
+from index.build import open_for_build, writing_alone
 from index.catalogue import Catalogue
 from index.items import NewItem
 from index.snapshot import newest_snapshot
@@ -284,6 +285,18 @@ def test_another_encoder_is_refused_with_the_mending_command(catalogue, other_bu
         Catalogue.open(catalogue.path, encoder_id=other)
     with pytest.raises(EncoderMismatchError, match=r"--bundle .*other.* --fresh"):
         catalogue.find_bundle(other_bundle)
+
+
+def test_a_catalogue_made_anew_is_told_to_those_who_had_it_open(catalogue, tiny_bundle):
+    """Nothing of the two is mixed, and no write is acknowledged that went into the deleted file."""
+    catalogue.put([new_item(f"old{n}", n) for n in range(3)])
+    catalogue.compact()
+    with open_for_build(catalogue.path, Bundle.open(tiny_bundle), fresh=True) as anew:
+        anew.put([new_item("new", 7)])
+        for use in (lambda: found_ids(catalogue, 1), lambda: catalogue.get("old1"), lambda: catalogue.put([])):
+            with pytest.raises(CatalogueError, match="open it again"):
+                use()
+        assert found_ids(anew, 7) == ["new"]
 
 
 def test_a_bundle_that_moved_is_asked_for(tmp_path):
