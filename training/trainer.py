@@ -145,6 +145,7 @@ def _start_or_resume(
         [parameter for _, parameter in trained_parameters(model)],
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
+        fused=True,
     )
     if state is None:
         return model, optimizer, 0, 0.0
