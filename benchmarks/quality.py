@@ -27,7 +27,7 @@ from encoder.preprocessing import decode_picture, preprocess, read_picture
 from encoder.retrieval_metrics import RetrievalScores, leave_one_out, query_gallery
 from training.augmentation import normalise
 from training.checkpoint import build_model, load_model
-from training.embedding import select_feature, serving_preprocessing
+from training.embedding import EmbeddingModel, serving_preprocessing
 from training.recipe import Recipe, load_recipe, recipe_values
 from training.trainer import train
 from training.vit import VisionTransformer
@@ -60,7 +60,7 @@ class LabelledPixels:
         parts = []
         for start in range(0, len(self.labels), 128):
             pixels = torch.from_numpy(self.pixels_NSS3[start : start + 128]).permute(0, 3, 1, 2).float() / 255
-            parts.append(select_feature(backbone(normalise(pixels)), feature).numpy())
+            parts.append(EmbeddingModel(backbone, feature).embedding(backbone(normalise(pixels))).numpy())
         return np.concatenate(parts)
 
 

@@ -58,7 +58,7 @@ def export_run(
     model, state = load_model(run)
     if untrained:
         model = build_model(state.recipe)
-    embedding_model = EmbeddingModel(model.base.backbone, state.recipe.feature).eval()
+    embedding_model = EmbeddingModel.from_lodisc(model, state.recipe.feature)
     graph = to_onnx(embedding_model)
     if half_weights:
         graph = store_weights_as_half(graph)

@@ -46,11 +46,17 @@ class RunState:
 
 
 def build_model(recipe: Recipe) -> LoDisc:
-    """The model of a recipe with its initial weights, which are a function of the recipe's seed."""
+    """The model of a recipe with random weights, which are a function of the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = build_vit(
-            recipe.encoder, image_size=recipe.image_size, patch_size=recipe.patch_size, stem=recipe.stem
+            recipe.encoder,
+            image_size=recipe.image_size,
+            patch_size=recipe.patch_size,
+            stem=recipe.stem,
+            num_heads=recipe.num_heads,
+            positions=recipe.positions,
+            num_registers=recipe.num_registers,
         )
         return LoDisc(
             backbone,
@@ -59,6 +65,10 @@ def build_model(recipe: Recipe) -> LoDisc:
             temperature=recipe.temperature,
             hidden_dim=recipe.hidden_dim,
             projection_dim=recipe.projection_dim,
+            projector=recipe.projector,
+            predictor_dropout=recipe.predictor_dropout,
+            momentum_updates=recipe.momentum_updates,
+            micro_batch=recipe.micro_batch,
         )
 
 

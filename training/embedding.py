@@ -17,6 +17,7 @@ from torch.nn import functional
 from encoder.manifest import Preprocessing
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from training.augmentation import MEAN, STD, normalise
+from training.model import LoDisc
 from training.pivotal import fuse_attention
 from training.vit import Features, VisionTransformer
 
@@ -33,24 +34,41 @@ def serving_preprocessing(image_size: int) -> Preprocessing:
     )
 
 
-def select_feature(features: Features, feature: str) -> Tensor:
-    """The unit-length feature of that name, float32, shape (B, D): cls, mean (of the patches) or cls+mean."""
-    cls_BD = functional.normalize(features.cls_BD.float(), dim=1)
-    if feature == "cls":
-        return cls_BD
-    mean_BD = functional.normalize(features.patches_BPD.float().mean(dim=1), dim=1)
-    if feature == "mean":
-        return mean_BD
-    return torch.cat([cls_BD, mean_BD], dim=1) * 0.5**0.5
-
-
 class EmbeddingModel(nn.Module):
-    """Normalisation, backbone, feature and patch scores in one module."""
+    """Normalisation, backbone, feature and patch scores in one module.
 
-    def __init__(self, backbone: VisionTransformer, feature: str) -> None:
+    Args:
+        backbone: the trained ViT.
+        feature: one of `training.recipe.FEATURES`, or several joined by +.
+        projector: only for the features projector and predictor.
+        predictor: only for the feature predictor.
+    """
+
+    def __init__(
+        self,
+        backbone: VisionTransformer,
+        feature: str,
+        projector: nn.Module | None = None,
+        predictor: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.feature = feature
+        self.projector = projector
+        self.predictor = predictor
+
+    @classmethod
+    def from_lodisc(cls, model: LoDisc, feature: str) -> "EmbeddingModel":
+        """The parts of a trained model that its feature needs, in eval mode."""
+        parts = feature.split("+")
+        needs_predictor = "predictor" in parts
+        needs_projector = needs_predictor or "projector" in parts
+        return cls(
+            model.base.backbone,
+            feature,
+            model.base.projector if needs_projector else None,
+            model.predictor if needs_predictor else None,
+        ).eval()
 
     def forward(self, pixels_BSS3: Tensor) -> tuple[Tensor, Tensor]:
         """Embed pictures.
@@ -65,7 +83,25 @@ class EmbeddingModel(nn.Module):
         views = normalise(pixels_BSS3.permute(0, 3, 1, 2).float() / 255)
         features = self.backbone(views, with_attention=True)
         attention_BP = fuse_attention(features.cls_attention_LBP).softmax(dim=1)
-        return select_feature(features, self.feature), attention_BP
+        return self.embedding(features), attention_BP
+
+    def embedding(self, features: Features) -> Tensor:
+        """The feature at length 1, float32, shape (B, D); joined features weigh the same."""
+        parts = [functional.normalize(self._part(features, name).float(), dim=1) for name in self.feature.split("+")]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1) * len(parts) ** -0.5
+
+    def _part(self, features: Features, name: str) -> Tensor:
+        """One feature at the length that the network gives it, shape (B, D)."""
+        if name == "mean":
+            return features.patches_BPD.float().mean(dim=1)
+        if name == "cls":
+            return features.cls_BD
+        assert self.projector is not None
+        projected = self.projector(features.cls_BD)
+        if name == "projector":
+            return projected
+        assert self.predictor is not None
+        return self.predictor(projected)
 
 
 @torch.inference_mode()

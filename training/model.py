@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from training.distributed import SyncBatchNorm1d, first_row, gather_keys
 from training.losses import info_nce
 from training.pivotal import fuse_attention, kept_patches, pivotal_mask, random_mask, zero_masked
 from training.vit import Features, VisionTransformer
@@ -32,25 +34,30 @@ class Losses:
         return self.global_branch + self.local_branch
 
 
-def build_mlp(num_layers: int, in_dim: int, hidden_dim: int, out_dim: int) -> nn.Sequential:
-    """Linear + BN layers with ReLU between; the last BN without affine (as MoCo v3's heads)."""
+def build_mlp(num_layers: int, in_dim: int, hidden_dim: int, out_dim: int, dropout: float = 0.0) -> nn.Sequential:
+    """Linear + BN layers with ReLU between; the last BN without affine (as MoCo v3's heads).
+
+    The batch norms take their statistics over all processes. Dropout follows each ReLU, if there is any.
+    """
     layers: list[nn.Module] = []
     for number in range(num_layers):
         last = number == num_layers - 1
         layers.append(nn.Linear(in_dim if number == 0 else hidden_dim, out_dim if last else hidden_dim, bias=False))
-        layers.append(nn.BatchNorm1d(out_dim if last else hidden_dim, affine=not last))
+        layers.append(SyncBatchNorm1d(out_dim if last else hidden_dim, affine=not last))
         if not last:
             layers.append(nn.ReLU(inplace=True))
+            if dropout > 0:
+                layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
 
 
 class Encoder(nn.Module):
     """Backbone and projector: what the momentum encoder is a moving average of."""
 
-    def __init__(self, backbone: VisionTransformer, hidden_dim: int, out_dim: int) -> None:
+    def __init__(self, backbone: VisionTransformer, projector: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
-        self.projector = build_mlp(3, backbone.width, hidden_dim, out_dim)
+        self.projector = projector
 
 
 class LoDisc(nn.Module):
@@ -64,6 +71,11 @@ class LoDisc(nn.Module):
         temperature: of InfoNCE.
         hidden_dim: of projector and predictor.
         projection_dim: of the contrastive space.
+        projector: "mlp"; or "none" as in the published code, whose contrastive space is that of the CLS features.
+        predictor_dropout: share of the predictor's hidden units dropped, 0.2 in the published code.
+        momentum_updates: moves of the momentum encoder a step. More than one re-expresses the published code, where
+            the second comes before the masks, the third before the local keys and any other after the losses.
+        micro_batch: views that go through the base encoder at once; 0 for all.
     """
 
     def __init__(
@@ -75,11 +87,20 @@ class LoDisc(nn.Module):
         temperature: float,
         hidden_dim: int,
         projection_dim: int,
+        projector: str = "mlp",
+        predictor_dropout: float = 0.0,
+        momentum_updates: int = 1,
+        micro_batch: int = 0,
     ) -> None:
         super().__init__()
         self.local, self.keep_ratio, self.temperature = local, keep_ratio, temperature
-        self.base = Encoder(backbone, hidden_dim, projection_dim)
-        self.predictor = build_mlp(2, projection_dim, hidden_dim, projection_dim)
+        self.momentum_updates, self.micro_batch = momentum_updates, micro_batch
+        if projector == "none":
+            projection_dim = backbone.width
+            self.base = Encoder(backbone, nn.Identity())
+        else:
+            self.base = Encoder(backbone, build_mlp(3, backbone.width, hidden_dim, projection_dim))
+        self.predictor = build_mlp(2, projection_dim, hidden_dim, projection_dim, predictor_dropout)
         self.momentum = copy.deepcopy(self.base).requires_grad_(False)
 
     def forward(self, view1_B3SS: Tensor, view2_B3SS: Tensor, momentum: float, generator: torch.Generator) -> Losses:
@@ -97,21 +118,43 @@ class LoDisc(nn.Module):
         # Both views go through the backbone as one batch; the heads see them apart, so that a batch norm
         # never mixes the statistics of view 1 and view 2 (as in MoCo v3).
         views = torch.cat([view1_B3SS, view2_B3SS])
-        q1, q2 = (self.predictor(z) for z in self._project(self.base, self.base.backbone(views)))
+        q1, q2 = (self.predictor(z) for z in self._project(self.base, self._base_cls(views)))
 
         with torch.no_grad():
             self.update_momentum_encoder(momentum)
-            needs_attention = self.local in ("zero", "drop")
-            features = self.momentum.backbone(views, with_attention=needs_attention)
-            k1, k2 = self._project(self.momentum, features)
-        global_loss = info_nce(q1, k2, self.temperature) + info_nce(q2, k1, self.temperature)
+            features = self.momentum.backbone(views, with_attention=self._mask_shares_forward)
+            k1, k2 = (gather_keys(k) for k in self._project(self.momentum, features.cls_BD))
+        global_loss = self._contrast(q1, k2) + self._contrast(q2, k1)
         if self.local == "none":
             return Losses(global_loss, torch.zeros_like(global_loss))
 
         with torch.no_grad():
-            km1, km2 = self._project(self.momentum, self._encode_pivotal(views, features, generator))
-        local_loss = info_nce(q1, km2, self.temperature) + info_nce(q2, km1, self.temperature)
+            local_cls = self._encode_pivotal(views, features, momentum, generator).cls_BD
+            km1, km2 = (gather_keys(k) for k in self._project(self.momentum, local_cls))
+            for _ in range(3, self.momentum_updates):
+                self.update_momentum_encoder(momentum)
+        local_loss = self._contrast(q1, km2) + self._contrast(q2, km1)
         return Losses(global_loss, local_loss)
+
+    def _contrast(self, query_BC: Tensor, key_NC: Tensor) -> Tensor:
+        """InfoNCE of this process's queries against the keys of all processes."""
+        return info_nce(query_BC, key_NC, self.temperature, first_row(len(query_BC)))
+
+    @property
+    def _mask_shares_forward(self) -> bool:
+        """Whether the forward that makes the keys is also the one whose attention makes the mask."""
+        return self.local in ("zero", "drop") and self.momentum_updates == 1
+
+    def _base_cls(self, views_N3SS: Tensor) -> Tensor:
+        """CLS features of the base encoder, shape (N, D), in slices that are computed again in the backward.
+
+        No layer of the backbone mixes pictures, so slicing changes nothing but memory and time.
+        """
+        backbone = self.base.backbone
+        if self.micro_batch == 0 or self.micro_batch >= len(views_N3SS):
+            return backbone(views_N3SS).cls_BD
+        slices = views_N3SS.split(self.micro_batch)
+        return torch.cat([checkpoint(lambda part: backbone(part).cls_BD, part, use_reentrant=False) for part in slices])
 
     @torch.no_grad()
     def update_momentum_encoder(self, momentum: float) -> None:
@@ -122,11 +165,20 @@ class LoDisc(nn.Module):
             1.0 - momentum,
         )
 
-    def _encode_pivotal(self, views: Tensor, features: Features, generator: torch.Generator) -> Features:
+    def _encode_pivotal(
+        self, views: Tensor, features: Features, momentum: float, generator: torch.Generator
+    ) -> Features:
         """The momentum encoder's features of the views with everything but the chosen patches gone."""
         backbone = self.momentum.backbone
+        if self.momentum_updates >= 2:
+            self.update_momentum_encoder(momentum)
         if self.local == "random":
             mask_BP = random_mask(len(views), backbone.num_patches, self.keep_ratio, generator)
+        elif not self._mask_shares_forward:
+            features = backbone(views, with_attention=True)
+        if self.momentum_updates >= 3:
+            self.update_momentum_encoder(momentum)
+        if self.local == "random":
             return backbone(zero_masked(views, mask_BP))
         assert features.cls_attention_LBP is not None
         scores_BP = fuse_attention(features.cls_attention_LBP)
@@ -135,7 +187,7 @@ class LoDisc(nn.Module):
         return backbone(zero_masked(views, pivotal_mask(scores_BP, self.keep_ratio)))
 
     @staticmethod
-    def _project(encoder: Encoder, features: Features) -> tuple[Tensor, Tensor]:
+    def _project(encoder: Encoder, cls_ND: Tensor) -> tuple[Tensor, Tensor]:
         """Projector output of view 1 and of view 2, each shape (B, C)."""
-        cls1, cls2 = features.cls_BD.chunk(2)
+        cls1, cls2 = cls_ND.chunk(2)
         return encoder.projector(cls1), encoder.projector(cls2)

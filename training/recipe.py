@@ -5,6 +5,7 @@ and where to write is not part of it: the same recipe on other pictures is the s
 """
 
 import dataclasses
+import difflib
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -15,8 +16,9 @@ from typing import Any
 import tomli_w
 
 from encoder.errors import ConfigError
+from training.layouts import LAYOUTS
 from training.model import LOCAL_BRANCHES
-from training.vit import ENCODERS, STEMS
+from training.vit import ENCODERS, POSITIONS, STEMS
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
 
@@ -31,28 +33,48 @@ class Recipe:
     """All settings of a training run; the defaults are the `paper` preset (lodisc-method, arXiv:2403.04066)."""
 
     encoder: str = _field("base", f"size of the ViT: {', '.join(ENCODERS)}")
+    init: str = _field("", "initial weights: a file, an https:// address, or timm:NAME; none if empty")
     image_size: int = _field(224, "side of a view in pixels")
     patch_size: int = _field(16, "side of a patch in pixels")
-
     stem: str = _field(
         "patch", "how a patch becomes a token: patch (one projection) or conv (strided 3 x 3 convolutions)"
     )
+    positions: str = _field("sincos", "positions: sincos (added, then trained) or rope (rotary, as DINOv3)")
+    num_registers: int = _field(0, "register tokens (DINOv2 with registers and DINOv3 have 4)")
+    num_heads: int = _field(0, "attention heads; 0 for as many as the size has (MoCo v3's ViT-S has 12)")
 
     local: str = _field("zero", f"local branch: {', '.join(LOCAL_BRANCHES)}")
     keep_ratio: float = _field(0.30, "share of the patches kept as pivotal, in (0, 1)")
     temperature: float = _field(0.2, "softmax temperature T of the contrastive loss")
     momentum: float = _field(0.99, "m of the momentum encoder at the start; rises to 1 by cosine")
+    momentum_updates: int = _field(
+        1, "moves of the momentum encoder a step; 4 as in the published code: keys, masks, local keys, logging"
+    )
+    projector: str = _field("mlp", "projector: mlp (3 layers, BN) or none (keys are the raw CLS features)")
+    predictor_dropout: float = _field(0.0, "share of the predictor's hidden units dropped")
     hidden_dim: int = _field(4096, "hidden units of projector and predictor")
     projection_dim: int = _field(256, "dimension of the contrastive space")
 
     epochs: int = _field(100, "passes over the pictures")
-    batch_size: int = _field(256, "pictures a step")
+    batch_size: int = _field(256, "pictures a step, over all processes")
+    micro_batch: int = _field(
+        0,
+        "views that go through the base encoder at once, to fit a large batch into memory; each slice is computed "
+        "twice, the loss and the gradient are exactly those of the whole batch. 0: all at once",
+    )
     lr: float = _field(1.5e-4, "learning rate for a batch of 256; scaled by batch_size / 256")
     weight_decay: float = _field(0.1, "of AdamW")
     warmup: float = _field(0.1, "share of the steps in which the learning rate rises from 0")
     seed: int = _field(0, "of the initial weights, the order of the pictures and the augmentation")
     precision: str = _field(
         "fp32", "fp32; bf16 for automatic mixed precision; auto for bf16 where the device computes it natively"
+    )
+
+    layout: str = _field("folder", f"how the picture folder is laid out: {', '.join(LAYOUTS)}")
+    holdout: float = _field(
+        0.0,
+        "share of the labelled pictures kept out of training, to measure retrieval on and to choose the best "
+        "checkpoint by; 0: labels are never read",
     )
 
     crop_min: float = _field(0.08, "smallest area of a random crop, as a share of the picture")
@@ -67,7 +89,11 @@ class Recipe:
     blur_prob: tuple[float, float] = _field((1.0, 0.1), "share of blurred views: view 1, view 2")
     solarise_prob: tuple[float, float] = _field((0.0, 0.2), "share of solarised views: view 1, view 2")
 
-    feature: str = _field("cls", "which feature becomes the embedding at export: cls, mean, or cls+mean")
+    feature: str = _field(
+        "cls",
+        "which feature becomes the embedding at export: cls, mean (of the patches), projector, predictor, or "
+        "several joined by +",
+    )
 
     def __post_init__(self) -> None:
         """Check each range; ConfigError names the field, what it is and what it must be."""
@@ -78,9 +104,27 @@ class Recipe:
             self.stem == "patch" or self.patch_size.bit_count() == 1,
             "patch_size", self.patch_size, "a power of two with stem conv",
         )  # fmt: skip
-        _require(self.feature in FEATURES, "feature", self.feature, f"one of {', '.join(FEATURES)}")
+        _require(
+            is_feature(self.feature), "feature", self.feature, f"one of {', '.join(FEATURES)}, or several joined by +"
+        )
+        _require(self.layout in LAYOUTS, "layout", self.layout, f"one of {', '.join(LAYOUTS)}")
+        _require(self.positions in POSITIONS, "positions", self.positions, f"one of {', '.join(POSITIONS)}")
+        _require(self.projector in PROJECTORS, "projector", self.projector, f"one of {', '.join(PROJECTORS)}")
+        _require(
+            self.projector == "mlp" or "projector" not in self.feature.split("+"),
+            "feature", self.feature, "without projector, since projector is none",
+        )  # fmt: skip
+        width = ENCODERS[self.encoder][0]
+        heads = self.num_heads or ENCODERS[self.encoder][2]
+        _require(heads > 0 and width % heads == 0, "num_heads", self.num_heads, f"a divisor of the width {width}")
+        _require(
+            self.positions == "sincos" or width // heads % 4 == 0, "num_heads", self.num_heads,
+            f"so that each head is a multiple of 4 wide with positions rope (the width is {width})",
+        )  # fmt: skip
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
-        for name in ("image_size", "patch_size", "hidden_dim", "projection_dim", "epochs"):
+        for name in ("num_registers", "micro_batch"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        for name in ("image_size", "patch_size", "hidden_dim", "projection_dim", "epochs", "momentum_updates"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         _require(
             self.image_size % self.patch_size == 0,
@@ -101,6 +145,8 @@ class Recipe:
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
         _require(0 <= self.rotation_deg <= 180, "rotation_deg", self.rotation_deg, "in [0, 180]")
         _require(self.jitter[3] <= 0.5 and min(self.jitter) >= 0, "jitter", self.jitter, "at least 0, hue <= 0.5")
+        for name in ("predictor_dropout", "holdout"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
         for name in ("momentum", "warmup", "jitter_prob", "greyscale_prob", "flip_prob"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         for name in ("blur_prob", "solarise_prob"):
@@ -108,7 +154,14 @@ class Recipe:
 
 
 PRECISIONS = ("fp32", "bf16", "auto")
-FEATURES = ("cls", "mean", "cls+mean")
+PROJECTORS = ("mlp", "none")
+FEATURES = ("cls", "mean", "projector", "predictor")
+
+
+def is_feature(name: str) -> bool:
+    """Whether `name` is one of FEATURES, or several different ones joined by +."""
+    parts = name.split("+")
+    return all(part in FEATURES for part in parts) and len(set(parts)) == len(parts)
 
 
 def _require(ok: bool, name: str, found: object, expected: str) -> None:
@@ -141,7 +194,11 @@ def recipe_from_values(values: Mapping[str, Any], origin: str) -> Recipe:
     types = typing.get_type_hints(Recipe)
     unknown = sorted(set(values) - set(types))
     if unknown:
-        raise ConfigError(f"{origin}: unknown recipe field {', '.join(unknown)}; the fields are {', '.join(types)}")
+        near = difflib.get_close_matches(unknown[0], types, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(
+            f"{origin}: unknown recipe field {', '.join(unknown)}; {hint}the fields are {', '.join(types)}"
+        )
     return Recipe(**{name: _convert(name, value, types[name], origin) for name, value in values.items()})
 
 

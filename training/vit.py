@@ -1,14 +1,17 @@
 """A Vision Transformer whose forward can also return what the CLS token attends to in each layer.
 
-Pre-norm ViT (arXiv:2010.11929) with 2-D sin-cos position embeddings as in MoCo v3 (arXiv:2104.02057). Parameter
-names follow timm's, so that published weights fit by name. Any image and patch size that divide.
+Pre-norm ViT (arXiv:2010.11929) with 2-D sin-cos position embeddings as in MoCo v3 (arXiv:2104.02057), or with the
+rotary positions of DINOv3 (arXiv:2508.10104), and with register tokens (arXiv:2309.16588) where wanted, so that
+published weights fit. Parameter names follow timm's. Any image and patch size that divide.
 
-Not covered: register tokens, rotary positions, layer scale, dropout. The CLS rows are computed beside the attention
-from one query, because the fused kernel does not return its weights and the full T x T matrix is never needed.
+Not covered: layer scale as parameters of their own (`initial_weights` folds them into the projections, which is the
+same function), gated MLPs, dropout. The CLS rows are computed beside the attention from one query, because the fused
+kernel does not return its weights and the full T x T matrix is never needed.
 """
 
-# B batch, H heads, L layers, P patches, T tokens (P + CLS), D width, E width of one head.
+# B batch, H heads, L layers, P patches, R registers, T tokens (CLS + R + P), D width, E width of one head.
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +43,44 @@ class Features:
     cls_attention_LBP: Tensor | None
 
 
+@dataclass(frozen=True)
+class Rotation:
+    """Rotary positions: what turns the queries and keys of the patches (DINOv3, arXiv:2508.10104).
+
+    Attributes:
+        cos: float32, shape (P, E), or (B, 1, K, E) where each picture keeps its own patches.
+        sin: same shape.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def apply(self, x_BHTE: Tensor, num_prefix: int) -> Tensor:
+        """Turn all tokens but the first `num_prefix`."""
+        prefix, patches = x_BHTE[:, :, :num_prefix], x_BHTE[:, :, num_prefix:]
+        first, second = patches.float().chunk(2, dim=-1)
+        turned = patches * self.cos + torch.cat([-second, first], dim=-1) * self.sin
+        return torch.cat([prefix, turned.to(x_BHTE.dtype)], dim=2)
+
+    def keep(self, kept_BK: Tensor) -> "Rotation":
+        """The positions of the kept patches of each picture."""
+        return Rotation(self.cos[kept_BK][:, None], self.sin[kept_BK][:, None])
+
+
+def rotary_positions(grid_size: int, head_width: int) -> Rotation:
+    """DINOv3's rotation of each patch of a square grid: centres in [-1, 1], periods from 1 to 100, rows before columns.
+
+    Args:
+        grid_size: patches on one side.
+        head_width: E, a multiple of 4.
+    """
+    period_F = 100.0 ** (torch.arange(head_width // 4, dtype=torch.float32) / (head_width // 4))
+    centre_G = (torch.arange(grid_size, dtype=torch.float32) + 0.5) / grid_size * 2 - 1
+    centre_P2 = torch.stack(torch.meshgrid(centre_G, centre_G, indexing="ij"), dim=-1).flatten(0, 1)
+    angle_PE = (2 * math.pi * centre_P2[:, :, None] / period_F).flatten(1).tile(2)
+    return Rotation(angle_PE.cos(), angle_PE.sin())
+
+
 def attend(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, scale: float) -> Tensor:
     """Softmax(q k^T * scale) v, shape (B, H, T, E).
 
@@ -54,18 +95,21 @@ def attend(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, scale: float) -> Tens
 class Attention(nn.Module):
     """Multi-head self-attention that can also give the head-averaged attention row of the CLS token."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, num_prefix: int) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.num_prefix = num_prefix  # CLS and registers: no patches, so they have no position to rotate by
         self.scale = (width // num_heads) ** -0.5
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x_BTD: Tensor, with_cls_row: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x_BTD: Tensor, with_cls_row: bool, rotation: Rotation | None) -> tuple[Tensor, Tensor | None]:
         """Return the mixed tokens (B, T, D) and, if asked, the CLS row over the patches (B, P) in float32."""
         B, T, D = x_BTD.shape
         qkv = self.qkv(x_BTD).reshape(B, T, 3, self.num_heads, D // self.num_heads).permute(2, 0, 3, 1, 4)
         q_BHTE, k_BHTE, v_BHTE = qkv.unbind(0)
+        if rotation is not None:
+            q_BHTE, k_BHTE = rotation.apply(q_BHTE, self.num_prefix), rotation.apply(k_BHTE, self.num_prefix)
         mixed = attend(q_BHTE, k_BHTE, v_BHTE, self.scale)
         out_BTD = self.proj(mixed.transpose(1, 2).reshape(B, T, D))
         if not with_cls_row:
@@ -73,7 +117,7 @@ class Attention(nn.Module):
         # One query against all keys: the CLS row of the attention matrix, without the matrix.
         logits_BH1T = (q_BHTE[:, :, :1] * self.scale) @ k_BHTE.transpose(-2, -1)
         row_BHT = logits_BH1T.squeeze(2).float().softmax(dim=-1)
-        return out_BTD, row_BHT.mean(dim=1)[:, 1:]
+        return out_BTD, row_BHT.mean(dim=1)[:, self.num_prefix :]
 
 
 class Mlp(nn.Module):
@@ -92,16 +136,16 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer layer."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, num_prefix: int, norm_eps: float) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=1e-6)
-        self.attn = Attention(width, num_heads)
-        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.norm1 = nn.LayerNorm(width, eps=norm_eps)
+        self.attn = Attention(width, num_heads, num_prefix)
+        self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.mlp = Mlp(width)
 
-    def forward(self, x_BTD: Tensor, with_cls_row: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x_BTD: Tensor, with_cls_row: bool, rotation: Rotation | None) -> tuple[Tensor, Tensor | None]:
         """Return the tokens after the layer and, if asked, the CLS row of its attention."""
-        mixed_BTD, row_BP = self.attn(self.norm1(x_BTD), with_cls_row)
+        mixed_BTD, row_BP = self.attn(self.norm1(x_BTD), with_cls_row, rotation)
         x_BTD = x_BTD + mixed_BTD
         return x_BTD + self.mlp(self.norm2(x_BTD)), row_BP
 
@@ -148,6 +192,7 @@ class ConvStem(nn.Module):
         return embeddings.flatten(2).transpose(1, 2)
 
 
+POSITIONS = ("sincos", "rope")
 STEMS: dict[str, type[PatchEmbed] | type[ConvStem]] = {"patch": PatchEmbed, "conv": ConvStem}
 
 
@@ -181,10 +226,24 @@ class VisionTransformer(nn.Module):
         depth: number of layers.
         num_heads: attention heads a layer.
         stem: "patch", one projection a patch; or "conv", for patch sizes that are powers of two.
+        positions: "sincos", embeddings added to the tokens and trained on; or "rope", a rotation in every layer.
+        num_registers: extra tokens that are neither CLS nor patch.
     """
 
+    rotary_cos: Tensor
+    rotary_sin: Tensor
+
     def __init__(
-        self, *, image_size: int, patch_size: int, width: int, depth: int, num_heads: int, stem: str = "patch"
+        self,
+        *,
+        image_size: int,
+        patch_size: int,
+        width: int,
+        depth: int,
+        num_heads: int,
+        stem: str = "patch",
+        positions: str = "sincos",
+        num_registers: int = 0,
     ) -> None:
         super().__init__()
         if image_size % patch_size or width % num_heads or width % 4:
@@ -192,15 +251,28 @@ class VisionTransformer(nn.Module):
                 f"image_size {image_size} must be a multiple of patch_size {patch_size}, "
                 f"and width {width} of 4 and of num_heads {num_heads}"
             )
-        self.image_size, self.patch_size, self.width = image_size, patch_size, width
+        self.image_size, self.patch_size, self.width, self.num_heads = image_size, patch_size, width, num_heads
+        self.stem = stem
         self.grid_size = image_size // patch_size
         self.patch_embed = STEMS[stem](patch_size, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(sincos_positions(self.grid_size, width))
-        self.blocks = nn.ModuleList(Block(width, num_heads) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.num_registers = num_registers
+        norm_eps = 1e-6
+        if positions == "rope":
+            norm_eps = 1e-5  # DINOv3's
+            rotation = rotary_positions(self.grid_size, width // num_heads)
+            self.register_buffer("rotary_cos", rotation.cos, persistent=False)
+            self.register_buffer("rotary_sin", rotation.sin, persistent=False)
+        else:
+            self.pos_embed = nn.Parameter(sincos_positions(self.grid_size, width))
+        self.positions = positions
+        self.blocks = nn.ModuleList(Block(width, num_heads, 1 + num_registers, norm_eps) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
         self.apply(_init_weights)
         nn.init.normal_(self.cls_token, std=0.02)
+        if num_registers:
+            self.register_tokens = nn.Parameter(torch.zeros(1, num_registers, width))
+            nn.init.normal_(self.register_tokens, std=0.02)
 
     @property
     def num_patches(self) -> int:
@@ -218,17 +290,31 @@ class VisionTransformer(nn.Module):
         Returns:
             The features; `patches_BPD` holds only the kept patches, in the order of `kept_BK`.
         """
-        patches_BPD = self.patch_embed(pixels_B3SS) + self.pos_embed[:, 1:]
-        if kept_BK is not None:
-            patches_BPD = patches_BPD.gather(1, kept_BK[:, :, None].expand(-1, -1, self.width))
-        cls_B1D = (self.cls_token + self.pos_embed[:, :1]).expand(patches_BPD.shape[0], -1, -1)
-        x_BTD = torch.cat([cls_B1D, patches_BPD], dim=1)
+        x_BTD, rotation = self._tokens(pixels_B3SS, kept_BK)
         rows = []
         for block in self.blocks:
-            x_BTD, row_BP = block(x_BTD, with_attention)
+            x_BTD, row_BP = block(x_BTD, with_attention, rotation)
             rows.append(row_BP)
         x_BTD = self.norm(x_BTD)
-        return Features(x_BTD[:, 0], x_BTD[:, 1:], torch.stack(rows) if with_attention else None)
+        patches_BPD = x_BTD[:, 1 + self.num_registers :]
+        return Features(x_BTD[:, 0], patches_BPD, torch.stack(rows) if with_attention else None)
+
+    def _tokens(self, pixels_B3SS: Tensor, kept_BK: Tensor | None) -> tuple[Tensor, Rotation | None]:
+        """The tokens (B, T, D) that enter the first layer, and the rotation of their patches."""
+        patches_BPD = self.patch_embed(pixels_B3SS)
+        first: Tensor = self.cls_token
+        rotation = None
+        if self.positions == "rope":
+            rotation = Rotation(self.rotary_cos, self.rotary_sin)
+        else:
+            patches_BPD = patches_BPD + self.pos_embed[:, 1:]
+            first = first + self.pos_embed[:, :1]
+        if kept_BK is not None:
+            patches_BPD = patches_BPD.gather(1, kept_BK[:, :, None].expand(-1, -1, self.width))
+            rotation = rotation.keep(kept_BK) if rotation is not None else None
+        if self.num_registers:
+            first = torch.cat([first, self.register_tokens], dim=1)
+        return torch.cat([first.expand(patches_BPD.shape[0], -1, -1), patches_BPD], dim=1), rotation
 
 
 def _init_weights(module: nn.Module) -> None:
@@ -249,14 +335,25 @@ def _init_weights(module: nn.Module) -> None:
         nn.init.uniform_(module.qkv.weight, -bound, bound)
 
 
-def build_vit(encoder: str, *, image_size: int, patch_size: int, stem: str = "patch") -> VisionTransformer:
-    """Build one of the named `ENCODERS`."""
-    width, depth, num_heads = ENCODERS[encoder]
+def build_vit(
+    encoder: str,
+    *,
+    image_size: int,
+    patch_size: int,
+    stem: str = "patch",
+    num_heads: int = 0,
+    positions: str = "sincos",
+    num_registers: int = 0,
+) -> VisionTransformer:
+    """Build one of the named `ENCODERS`, with as many heads as its name says unless `num_heads` says otherwise."""
+    width, depth, usual_heads = ENCODERS[encoder]
     return VisionTransformer(
         image_size=image_size,
         patch_size=patch_size,
         width=width,
         depth=depth,
-        num_heads=num_heads,
+        num_heads=num_heads or usual_heads,
         stem=stem,
+        positions=positions,
+        num_registers=num_registers,
     )

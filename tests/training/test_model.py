@@ -103,13 +103,13 @@ def test_heads_are_moco_v3s():
     kinds = [type(layer).__name__ for layer in build_mlp(3, 8, 32, 4)]
     assert kinds == [
         "Linear",
-        "BatchNorm1d",
+        "SyncBatchNorm1d",
         "ReLU",
         "Linear",
-        "BatchNorm1d",
+        "SyncBatchNorm1d",
         "ReLU",
         "Linear",
-        "BatchNorm1d",
+        "SyncBatchNorm1d",
     ]
     last = build_mlp(2, 8, 32, 4)[-1]
     assert not last.affine
