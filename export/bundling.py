@@ -129,7 +129,7 @@ def _manifest(
         format_version=1,
         id=bundle_id(sha256, preprocessing),
         name=name,
-        embedding_dim=backbone.width * (2 if recipe.feature == "cls+mean" else 1),
+        embedding_dim=model.embedding_dim,
         preprocessing=preprocessing,
         patch_grid=(backbone.grid_size, backbone.grid_size),
         outputs=list(OUTPUT_NAMES),

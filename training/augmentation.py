@@ -75,6 +75,18 @@ def random_views(
     )
 
 
+def centre_views(pictures_B3QQ: Tensor, aspect_B: Tensor, size: int) -> Tensor:
+    """The largest centred square of each true picture, as a server sees it; shapes as in `random_views`."""
+    B = len(pictures_B3QQ)
+    zero = torch.zeros_like(aspect_B)
+    width, height = (1 / aspect_B).clamp(max=1.0), aspect_B.clamp(max=1.0)
+    theta = torch.stack([torch.stack([width, zero, zero], dim=1), torch.stack([zero, height, zero], dim=1)], dim=1)
+    grid = functional.affine_grid(theta, [B, 3, size, size], align_corners=False)
+    return functional.grid_sample(
+        pictures_B3QQ, grid.to(pictures_B3QQ.dtype), padding_mode="reflection", align_corners=False
+    )
+
+
 def greyscale(views_B3SS: Tensor) -> Tensor:
     """ITU-R 601 luma on all three channels."""
     weights = views_B3SS.new_tensor(LUMA).view(1, 3, 1, 1)

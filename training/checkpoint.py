@@ -7,6 +7,7 @@ the previous checkpoint. No pickle.
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from training.recipe import Recipe, recipe_from_values, recipe_values
 from training.vit import build_vit
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
+BEST_NAME = "best.safetensors"
 FORMAT_VERSION = 1
 
 
@@ -36,6 +38,7 @@ class RunState:
         data: the folder of the training pictures, as an absolute path.
         num_pictures: how many of them could be decoded.
         seconds: time spent training up to here, over all sessions.
+        best_map: the best mAP so far on the held-out pictures; -1 before there is one.
     """
 
     recipe: Recipe
@@ -43,6 +46,7 @@ class RunState:
     data: str
     num_pictures: int
     seconds: float
+    best_map: float = -1.0
 
 
 def build_model(recipe: Recipe) -> LoDisc:
@@ -72,16 +76,32 @@ def build_model(recipe: Recipe) -> LoDisc:
         )
 
 
-def save_checkpoint(run: Path, model: LoDisc, optimizer: AdamW, state: RunState) -> Path:
-    """Write the checkpoint of `run` by rename and return its path.
+def save_checkpoint(
+    run: Path,
+    model: LoDisc,
+    optimizer: AdamW | None,
+    state: RunState,
+    *,
+    keep_last: int = 1,
+    name: str = CHECKPOINT_NAME,
+) -> Path:
+    """Write a checkpoint of `run` by rename and return its path.
+
+    Args:
+        run: folder of the run.
+        model: the model, not wrapped.
+        optimizer: None for a checkpoint that is only to be measured and exported, not resumed.
+        state: what it says of the run.
+        keep_last: the newest that stay: this one, and those before it under names with their step.
+        name: of the file.
 
     Raises:
         TrainingError: it could not be written (disk full, no permission); the previous checkpoint is untouched.
     """
-    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
-    for name, parameter in trained_parameters(model):
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{key}.{name}"] = value.contiguous()
+    tensors = {f"model.{key}": tensor.contiguous() for key, tensor in model.state_dict().items()}
+    for parameter_name, parameter in trained_parameters(model):
+        for key, value in (optimizer.state.get(parameter, {}) if optimizer is not None else {}).items():
+            tensors[f"optimizer.{key}.{parameter_name}"] = value.contiguous()
     metadata = {
         "format": "lodisc-checkpoint",
         "format_version": str(FORMAT_VERSION),
@@ -90,13 +110,20 @@ def save_checkpoint(run: Path, model: LoDisc, optimizer: AdamW, state: RunState)
         "data": state.data,
         "num_pictures": str(state.num_pictures),
         "seconds": f"{state.seconds:.1f}",
+        "best_map": repr(state.best_map),
     }
-    path = run / CHECKPOINT_NAME
+    path = run / name
     partial = path.with_suffix(".partial")
     try:
+        # safetensors makes files that only their owner can read; this one is as readable as any other the person makes.
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file(tensors, partial, metadata)
+        partial.chmod(mode)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
+        if name == CHECKPOINT_NAME:
+            _set_aside(path, keep_last)
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
@@ -104,6 +131,23 @@ def save_checkpoint(run: Path, model: LoDisc, optimizer: AdamW, state: RunState)
             f"checkpoint {path} could not be written: {error}; free some space and run the same command to resume"
         ) from error
     return path
+
+
+def _set_aside(path: Path, keep_last: int) -> None:
+    """Give the newest checkpoint a second name with its step, and remove the oldest beyond `keep_last`.
+
+    A hard link: the file is never without its first name, so a kill between this and the rename loses nothing.
+    """
+    if keep_last > 1 and path.is_file():
+        aside = path.with_name(f"checkpoint-{read_state(path).step:08d}.safetensors")
+        aside.unlink(missing_ok=True)
+        try:
+            aside.hardlink_to(path)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, aside)
+    older = sorted(path.parent.glob("checkpoint-*.safetensors"))
+    for extra in older[: max(0, len(older) - (keep_last - 1))]:
+        extra.unlink()
 
 
 def trained_parameters(model: LoDisc) -> list[tuple[str, torch.nn.Parameter]]:
@@ -131,7 +175,8 @@ def _opened(path: Path) -> Iterator[safe_open]:
             yield file
     except SafetensorError as error:
         raise ConfigError(
-            f"{path} is not a readable checkpoint ({error}); it may be cut short: copy it again"
+            f"{path} is not a readable checkpoint ({error}); it may be cut short: copy it again, or continue from "
+            "an older one of the run (checkpoint-STEP.safetensors) by giving it this name"
         ) from error
 
 
@@ -157,14 +202,25 @@ def read_state(run: Path) -> RunState:
         data=metadata["data"],
         num_pictures=int(metadata["num_pictures"]),
         seconds=float(metadata["seconds"]),
+        best_map=float(metadata.get("best_map", "-1")),
     )
 
 
 def load_model(run: Path) -> tuple[LoDisc, RunState]:
-    """Build the model of a checkpoint's recipe and load its weights, on the CPU."""
+    """Build the model of a checkpoint's recipe and load its weights, on the CPU.
+
+    Raises:
+        ConfigError: no checkpoint, or one whose tensors are not those of its recipe.
+    """
     state = read_state(run)
     model = build_model(state.recipe)
-    model.load_state_dict(_tensors(run, "model."))
+    try:
+        model.load_state_dict(_tensors(run, "model."))
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{checkpoint_path(run)} holds another network than its recipe says "
+            f"({str(error).splitlines()[1].strip() if chr(10) in str(error) else error})"
+        ) from error
     return model, state
 
 
@@ -173,8 +229,7 @@ def load_optimizer(run: Path, model: LoDisc, optimizer: AdamW) -> None:
     tensors = _tensors(run, "optimizer.")
     for name, parameter in trained_parameters(model):
         optimizer.state[parameter] = {
-            key: tensors[f"{key}.{name}"].to(parameter.device if key != "step" else "cpu")
-            for key in ("step", "exp_avg", "exp_avg_sq")
+            key: tensors[f"{key}.{name}"].to(parameter.device) for key in ("step", "exp_avg", "exp_avg_sq")
         }
 
 

@@ -8,14 +8,20 @@ from encoder.errors import ConfigError
 from training.recipe import Recipe
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU; anything else is taken at its word.
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """`auto` is a GPU if there is one, else the CPU; anything else is taken at its word.
+
+    Args:
+        name: "auto", or what torch calls the device.
+        local_rank: number of this process on its machine; process n gets GPU n, unless `name` has a number.
 
     Raises:
         ConfigError: no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and local_rank:
+        name = f"cuda:{local_rank}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -70,6 +70,12 @@ class EmbeddingModel(nn.Module):
             model.predictor if needs_predictor else None,
         ).eval()
 
+    @property
+    def embedding_dim(self) -> int:
+        """D of the embedding."""
+        heads = {"projector": self.projector, "predictor": self.predictor}
+        return sum(_out_dim(heads.get(name)) or self.backbone.width for name in self.feature.split("+"))
+
     def forward(self, pixels_BSS3: Tensor) -> tuple[Tensor, Tensor]:
         """Embed pictures.
 
@@ -102,6 +108,12 @@ class EmbeddingModel(nn.Module):
             return projected
         assert self.predictor is not None
         return self.predictor(projected)
+
+
+def _out_dim(head: nn.Module | None) -> int | None:
+    """What the last linear layer of a head gives; None where there is no head, or one that does nothing."""
+    linear = [layer for layer in head.modules() if isinstance(layer, nn.Linear)] if head is not None else []
+    return linear[-1].out_features if linear else None
 
 
 @torch.inference_mode()

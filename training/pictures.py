@@ -9,7 +9,7 @@ kept beside it; the random crop undoes the squeeze. Labels are never looked at h
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoder.errors import PictureError, SourceError
-from encoder.picture_files import list_pictures
-from encoder.preprocessing import decode_picture, read_picture
+from training.layouts import Listing, decode_listed
 
 logger = logging.getLogger(__name__)
 
 # Pictures are stored half as large again as a view, so that a crop of 45 % of the area keeps its detail.
 STORED_OVER_VIEW = 1.5
+# Unreadable pictures that are named one by one on the terminal.
+NUM_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,24 @@ def stored_side(image_size: int) -> int:
     return round(image_size * STORED_OVER_VIEW)
 
 
-def open_picture_store(data: Path, cache_dir: Path, image_size: int) -> PictureStore:
-    """Decode every picture below `data` into `cache_dir`, or reuse what is there if the files are the same.
+def open_picture_store(
+    listing: Listing, data: Path, cache_dir: Path, image_size: int, *, max_unreadable: float = 1.0
+) -> PictureStore:
+    """Decode the pictures of a listing into `cache_dir`, or reuse what is there if the files are the same.
+
+    Args:
+        listing: the files.
+        data: the folder that they are named relative to.
+        cache_dir: where the array is kept.
+        image_size: side of the views that will be drawn.
+        max_unreadable: largest share of files that may fail to decode, in [0, 1].
 
     Raises:
-        SourceError: the folder is missing or empty, or fewer than two pictures can be decoded.
+        SourceError: fewer than two pictures can be decoded, or more than `max_unreadable` cannot.
     """
-    files = list_pictures(data)
+    files = listing.paths
     side = stored_side(image_size)
-    fingerprint = {
-        "side": side,
-        "files": [[path.relative_to(data).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files],
-    }
+    fingerprint = {"side": side, "cut_bottom_px": listing.cut_bottom_px, "files": _stamps(files, data)}
     index_path, pixels_path = cache_dir / "pictures.json", cache_dir / "pictures.npy"
     if index_path.is_file() and pixels_path.is_file():
         index = json.loads(index_path.read_text(encoding="utf-8"))
@@ -73,13 +80,18 @@ def open_picture_store(data: Path, cache_dir: Path, image_size: int) -> PictureS
             return _load(index, pixels_path)
     cache_dir.mkdir(parents=True, exist_ok=True)
     index_path.unlink(missing_ok=True)
-    index = {"fingerprint": fingerprint, **_decode_all(files, data, pixels_path, side)}
-    for path, reason in index["rejected"]:
-        logger.warning("skipped %s: %s", path, reason)
+    index = {"fingerprint": fingerprint, **_decode_all(listing, data, pixels_path, side)}
+    _report_unreadable(index["rejected"], index_path)
     if len(index["paths"]) < 2:
         raise SourceError(
             f"{data}: {len(index['paths'])} of {len(files)} pictures can be decoded; "
             "contrastive training needs at least 2"
+        )
+    if len(index["rejected"]) > max_unreadable * len(files):
+        path, reason = index["rejected"][0]
+        raise SourceError(
+            f"{data}: {len(index['rejected'])} of {len(files)} pictures cannot be decoded "
+            f"(the first: {path}: {reason}); mend or remove them, or allow more with --max-unreadable"
         )
     # Written last: an index beside the array says that the array is whole.
     partial = index_path.with_suffix(".partial")
@@ -88,15 +100,39 @@ def open_picture_store(data: Path, cache_dir: Path, image_size: int) -> PictureS
     return _load(index, pixels_path)
 
 
-def _decode_all(files: Iterable[Path], data: Path, pixels_path: Path, side: int) -> dict[str, Any]:
-    """Decode in threads (Pillow releases the interpreter lock) and write row by row, in the order of `files`."""
-    files = list(files)
+def _stamps(files: Sequence[Path], data: Path) -> list[list[str | int]]:
+    """Name, size and time of change of each file: the same stamps mean the same pictures.
+
+    Raises:
+        SourceError: a file of the listing is not there.
+    """
+    try:
+        return [[path.relative_to(data).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    except OSError as error:
+        raise SourceError(f"picture {error.filename} cannot be read: {error.strerror or error}") from error
+
+
+def _report_unreadable(rejected: list[tuple[str, str]], index_path: Path) -> None:
+    """Name each unreadable picture once; of many, the first few and where the rest are listed."""
+    for path, reason in rejected[:NUM_NAMED]:
+        logger.warning("skipped %s: %s", path, reason)
+    if len(rejected) > NUM_NAMED:
+        logger.warning("skipped %d more; all are listed in %s", len(rejected) - NUM_NAMED, index_path)
+
+
+def _decode_all(listing: Listing, data: Path, pixels_path: Path, side: int) -> dict[str, Any]:
+    """Decode in threads (Pillow releases the interpreter lock) and write row by row, in the order of the listing."""
+    files = listing.paths
     pixels = np.lib.format.open_memmap(pixels_path, mode="w+", dtype=np.uint8, shape=(len(files), side, side, 3))
     paths: list[object] = []
     aspects: list[object] = []
     rejected: list[object] = []
+
+    def decode(path: Path) -> tuple[NDArray[np.uint8], float] | PictureError:
+        return _decode_square(path, side, listing.cut_bottom_px)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, result in zip(files, pool.map(lambda path: _decode_square(path, side), files), strict=True):
+        for path, result in zip(files, pool.map(decode, files), strict=True):
             relative = path.relative_to(data).as_posix()
             if isinstance(result, PictureError):
                 rejected.append([relative, str(result)])
@@ -109,9 +145,9 @@ def _decode_all(files: Iterable[Path], data: Path, pixels_path: Path, side: int)
     return {"paths": paths, "aspect": aspects, "rejected": rejected}
 
 
-def _decode_square(path: Path, side: int) -> tuple[NDArray[np.uint8], float] | PictureError:
+def _decode_square(path: Path, side: int, cut_bottom_px: int) -> tuple[NDArray[np.uint8], float] | PictureError:
     try:
-        picture = decode_picture(read_picture(path), min_side_wanted=side)
+        picture = decode_listed(path, cut_bottom_px, side)
     except PictureError as error:
         return error
     square = picture.resize((side, side), Image.Resampling.BICUBIC)

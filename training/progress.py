@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: epoch, both losses, pictures a second, time left."""
+"""What a person sees while a run trains: epoch, losses, pictures a second, waiting for data, time left."""
 
 import sys
 import time
@@ -13,6 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from training.step import StepTotals
+
 PLAIN_LINE_EVERY_S = 30.0
 
 
@@ -21,7 +23,7 @@ class TrainingProgress:
 
     def __init__(self, num_steps: int, steps_per_epoch: int, batch_size: int, first_step: int, quiet: bool) -> None:
         self.num_steps, self.steps_per_epoch, self.batch_size = num_steps, steps_per_epoch, batch_size
-        self.first_step, self.quiet = first_step, quiet
+        self.first_step, self.quiet, self.wait_s = first_step, quiet, 0.0
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
         if not quiet and sys.stderr.isatty():
@@ -42,13 +44,18 @@ class TrainingProgress:
         if self.bar is not None:
             self.bar.stop()
 
-    def advance(self, step: int, global_loss: float, local_loss: float) -> None:
+    def advance(self, step: int, totals: StepTotals) -> None:
         """Show that `step` steps are done, with the losses of the last."""
         now = time.monotonic()
+        self.wait_s += totals.wait_s
+        waiting = self.wait_s / max(now - self.started, 1e-9)
         rate = (step - self.first_step) * self.batch_size / max(now - self.started, 1e-9)
         epoch = (step - 1) // self.steps_per_epoch + 1
         epochs = self.num_steps // self.steps_per_epoch
-        text = f"epoch {epoch}/{epochs}  Lg {global_loss:.3f}  Ll {local_loss:.3f}  {rate:.0f} pictures/s"
+        text = (
+            f"epoch {epoch}/{epochs}  Lg {totals.global_loss:.3f}  Ll {totals.local_loss:.3f}  "
+            f"{rate:.0f} pictures/s  waiting {waiting:.0%}"
+        )
         if self.bar is not None:
             self.bar.update(self.task, completed=step, description=text)
         elif not self.quiet and (now - self.last_line > PLAIN_LINE_EVERY_S or step == self.num_steps):

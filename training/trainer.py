@@ -1,50 +1,55 @@
 """The training loop: from a recipe and a folder of unlabelled pictures to a checkpoint.
 
 A run is a function of the recipe, the pictures and the step: nothing random is carried along, so an interrupted run
-continues from its last checkpoint as if it had not been interrupted. Ctrl-C and SIGTERM save first.
-
-Not covered: more than one device, gradient accumulation.
+continues from its last checkpoint as if it had not been interrupted. Ctrl-C and SIGTERM save first. Under torchrun
+every process runs this same function; the first of them writes the files.
 """
 
-import json
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.optim import AdamW
 
-from encoder.errors import ConfigError, TrainingError
-from training.checkpoint import (
-    CHECKPOINT_NAME,
-    RunState,
-    build_model,
-    load_model,
-    load_optimizer,
-    save_checkpoint,
-    trained_parameters,
-)
-from training.model import LoDisc, Losses
+from encoder.errors import ConfigError
+from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, save_checkpoint
+from training.distributed import World, process_group, wait_for_all
+from training.holdout import divide
+from training.layouts import Listing, list_split
+from training.loading import batches
+from training.model import LoDisc
+from training.monitor import Monitor
 from training.pictures import PictureStore, open_picture_store
 from training.progress import TrainingProgress
 from training.recipe import Recipe, save_recipe
+from training.record import RunRecord
 from training.schedule import learning_rate, momentum_at
-from training.views import batch_order, step_generator, two_views
+from training.start import start_or_resume
+from training.step import TrainingStep
 
 SAVE_EVERY_S = 120.0
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a call of `train` ended: after `step` of `num_steps`, and whether it was told to stop."""
+    """How a call of `train` ended.
+
+    Attributes:
+        step: steps done.
+        num_steps: of the whole run.
+        interrupted: whether it was told to stop.
+        best_map: the best mAP on the held-out pictures; -1 if nothing was held out.
+    """
 
     step: int
     num_steps: int
     interrupted: bool
+    best_map: float
 
 
 def train(
@@ -53,134 +58,139 @@ def train(
     run: Path,
     *,
     device: torch.device,
+    world: World | None = None,
     max_steps: int | None = None,
+    keep_last: int = 2,
+    max_unreadable: float = 0.1,
+    compiled: bool = False,
     quiet: bool = False,
 ) -> RunResult:
     """Train until the recipe's last epoch, resuming if `run` already holds a checkpoint.
 
     Args:
         recipe: all settings of the run.
-        data: folder of pictures; its sub-folders mean nothing here.
-        run: folder for recipe.toml, checkpoint.safetensors, log.jsonl and the decoded pictures; made if missing.
-        device: where to train.
+        data: folder of pictures, laid out as the recipe says; labels are read only if the recipe holds pictures out.
+        run: folder for recipe.toml, the checkpoints, log.jsonl, report.html, TensorBoard's files and the decoded
+            pictures; made if missing.
+        device: where this process trains.
+        world: this process among those of the run; a lone one if None.
         max_steps: stop (and save) after this many steps of the schedule, which stays as long as the recipe says.
+        keep_last: the newest checkpoints that stay.
+        max_unreadable: largest share of pictures that may fail to decode, in [0, 1].
+        compiled: compile the backbones with torch.compile.
         quiet: show no progress.
 
     Raises:
-        SourceError: the pictures are missing, or too few.
-        ConfigError: the run was started with another recipe or other pictures, or the batch is larger than the set.
-        TrainingError: the loss is no longer finite, or a checkpoint cannot be written.
+        SourceError: the pictures are missing, too few, or too many of them unreadable.
+        ConfigError: the run was started with another recipe or other pictures, or the batch does not fit.
+        TrainingError: the loss is no longer finite, the embedding has collapsed, or a checkpoint cannot be written.
     """
     if recipe.precision == "auto":
         raise ConfigError("precision is auto; settle it with training.device.resolve_precision first")
-    store = open_picture_store(data, run / "pictures", recipe.image_size)
-    steps_per_epoch = len(store) // recipe.batch_size
-    if steps_per_epoch == 0:
-        raise ConfigError(
-            f"batch_size is {recipe.batch_size}, but {data} holds {len(store)} pictures; "
-            f"use --batch-size {len(store)} or less"
+    world = world or World()
+    if recipe.batch_size % world.size:
+        raise ConfigError(f"batch_size is {recipe.batch_size}, expected a multiple of the {world.size} processes")
+    with process_group(world, device):
+        store, held_out = _open_pictures(recipe, data, run, world, max_unreadable)
+        steps_per_epoch = len(store) // recipe.batch_size
+        if steps_per_epoch == 0:
+            raise ConfigError(
+                f"batch_size is {recipe.batch_size}, but {data} holds {len(store)} pictures to train on; "
+                f"use --batch-size {len(store)} or less"
+            )
+        model, optimizer, state = start_or_resume(recipe, run, data, len(store), device, world)
+        if world.is_first:
+            save_recipe(recipe, run / "recipe.toml")
+        if compiled:
+            model.base.backbone.compile()
+            model.momentum.backbone.compile()
+        num_steps = recipe.epochs * steps_per_epoch
+        last = num_steps if max_steps is None else min(num_steps, max_steps)
+        step, totals = state.step, None
+        training_step = TrainingStep(model, optimizer, recipe, device, world)
+        loading = batches(
+            store, range(step, last), batch_size=recipe.batch_size, seed=recipe.seed, world=world, device=device
         )
-    num_steps = recipe.epochs * steps_per_epoch
-    model, optimizer, step, seconds_before = _start_or_resume(recipe, run, data, len(store), device)
-    save_recipe(recipe, run / "recipe.toml")
-
-    last = num_steps if max_steps is None else min(num_steps, max_steps)
-    started = last_saved = time.monotonic()
-
-    def save() -> None:
-        seconds = seconds_before + time.monotonic() - started
-        save_checkpoint(run, model, optimizer, RunState(recipe, step, str(data.resolve()), len(store), seconds))
-
-    with (
-        _stop_signals() as stop,
-        TrainingProgress(num_steps, steps_per_epoch, recipe.batch_size, step, quiet) as progress,
-        (run / "log.jsonl").open("a", encoding="utf-8") as log,
-    ):
-        while step < last and not stop.is_set():
-            epoch, position = divmod(step, steps_per_epoch)
-            lr = learning_rate(step, num_steps, base_lr=recipe.lr * recipe.batch_size / 256, warmup=recipe.warmup)
-            losses = _train_step(
-                model, optimizer, store, recipe, device, epoch=epoch, position=position, lr=lr,
-                momentum=momentum_at(step, num_steps, start=recipe.momentum),
-            )  # fmt: skip
-            step += 1
-            global_loss, local_loss = (
-                float(losses.global_branch.detach()),
-                float(losses.local_branch.detach()),
-            )
-            progress.advance(step, global_loss, local_loss)
-            if position == steps_per_epoch - 1 or step == last:
-                line = {"step": step, "epoch": epoch + 1, "lr": lr, "Lg": global_loss, "Ll": local_loss}
-                line["seconds"] = round(seconds_before + time.monotonic() - started, 1)
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-            if time.monotonic() - last_saved > SAVE_EVERY_S:
-                save()
-                last_saved = time.monotonic()
-        save()
-    return RunResult(step, num_steps, interrupted=stop.is_set())
+        progress = TrainingProgress(
+            num_steps, steps_per_epoch, recipe.batch_size, step, quiet=quiet or not world.is_first
+        )
+        monitor = Monitor(model, store, held_out, recipe.image_size, device)
+        record = RunRecord(run, monitor, state, steps_per_epoch, active=world.is_first)
+        with _stop_signals() as stop, progress, record, closing(loading):
+            saver = _Saver(run, model, optimizer, record, keep_last)
+            for batch in loading:
+                epoch, position = divmod(step, steps_per_epoch)
+                lr = learning_rate(step, num_steps, base_lr=recipe.lr * recipe.batch_size / 256, warmup=recipe.warmup)
+                momentum = momentum_at(step, num_steps, start=recipe.momentum)
+                totals = training_step(batch, epoch, position, lr=lr, momentum=momentum, stop=stop.is_set())
+                step += 1
+                progress.advance(step, totals)
+                record.step(step, totals, lr=lr, momentum=momentum, is_stopping=totals.stop or step == last)
+                saver.save_if_due(step)
+                if totals.stop:
+                    break
+            saver.save(step)
+        wait_for_all()
+    return RunResult(step, num_steps, totals is not None and totals.stop, record.best_map)
 
 
-def _start_or_resume(
-    recipe: Recipe, run: Path, data: Path, num_pictures: int, device: torch.device
-) -> tuple[LoDisc, AdamW, int, float]:
-    """Model and optimiser at the run's last checkpoint, or at step 0; refuses a run of another recipe."""
-    resumes = (run / CHECKPOINT_NAME).is_file()
-    if resumes:
-        model, state = load_model(run)
-        if state.recipe != recipe:
-            raise ConfigError(
-                f"{run} was started with another recipe (see its recipe.toml); "
-                "continue with that one or choose another --out"
-            )
-        if (state.data, state.num_pictures) != (str(data.resolve()), num_pictures):
-            raise ConfigError(
-                f"{run} was started on {state.num_pictures} pictures of {state.data}, now there are "
-                f"{num_pictures} of {data.resolve()}; restore them or choose another --out"
-            )
-    else:
-        model, state = build_model(recipe), None
-    model.to(device).train()
-    optimizer = AdamW(
-        [parameter for _, parameter in trained_parameters(model)],
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        fused=True,
+class _Saver:
+    """Writes the checkpoints of a run, in the first process only."""
+
+    def __init__(self, run: Path, model: LoDisc, optimizer: AdamW, record: RunRecord, keep_last: int) -> None:
+        self.run, self.model, self.optimizer, self.record, self.keep_last = run, model, optimizer, record, keep_last
+        self.saved_step, self.saved_at = record.first_step, time.monotonic()
+
+    def save_if_due(self, step: int) -> None:
+        """Save if the last checkpoint is older than SAVE_EVERY_S, and the best one when it is the best."""
+        if self.record.is_best:
+            self._write(step, None, BEST_NAME)
+        if time.monotonic() - self.saved_at > SAVE_EVERY_S:
+            self.save(step)
+
+    def save(self, step: int) -> None:
+        """Save, unless this step is saved already."""
+        if step == self.saved_step and (self.run / CHECKPOINT_NAME).is_file():
+            return
+        self._write(step, self.optimizer, CHECKPOINT_NAME)
+        self.saved_step, self.saved_at = step, time.monotonic()
+
+    def _write(self, step: int, optimizer: AdamW | None, name: str) -> None:
+        if self.record.active:
+            state = self.record.state(step)
+            save_checkpoint(self.run, self.model, optimizer, state, keep_last=self.keep_last, name=name)
+
+
+def _open_pictures(
+    recipe: Recipe, data: Path, run: Path, world: World, max_unreadable: float
+) -> tuple[PictureStore, tuple[PictureStore, list[str]] | None]:
+    """The training pictures, and the held-out ones with their labels; decoded once on each machine."""
+    division = divide(
+        list_split(data, recipe.layout, "train", labelled=recipe.holdout > 0), data, recipe.holdout, recipe.seed
     )
-    if state is None:
-        return model, optimizer, 0, 0.0
-    load_optimizer(run, model, optimizer)
-    return model, optimizer, state.step, state.seconds
 
+    def open_store(listing: Listing, folder: Path) -> PictureStore:
+        return open_picture_store(listing, data, folder, recipe.image_size, max_unreadable=max_unreadable)
 
-def _train_step(
-    model: LoDisc,
-    optimizer: AdamW,
-    store: PictureStore,
-    recipe: Recipe,
-    device: torch.device,
-    *,
-    epoch: int,
-    position: int,
-    lr: float,
-    momentum: float,
-) -> Losses:
-    """One optimiser update on the batch at `position` of `epoch`."""
-    order = batch_order(len(store), epoch, recipe.seed)
-    rows_B = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
-    generator = step_generator(device, recipe.seed, epoch, position)
-    view1, view2 = two_views(store, rows_B, recipe, generator)
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-        losses: Losses = model(view1, view2, momentum, generator)
-    if not torch.isfinite(losses.total):
-        raise TrainingError(
-            f"the loss is {float(losses.total.detach())} in epoch {epoch + 1}; lower --lr, or use --precision fp32"
-        )
-    optimizer.param_groups[0]["lr"] = lr
-    optimizer.zero_grad(set_to_none=True)
-    losses.total.backward()
-    optimizer.step()
-    return losses
+    def open_both() -> tuple[PictureStore, tuple[PictureStore, list[str]] | None]:
+        store = open_store(division.trained, run / "pictures")
+        if division.held_out is None:
+            return store, None
+        held_out = open_store(division.held_out, run / "pictures" / "held_out")
+        names = (path.relative_to(data).as_posix() for path in division.held_out.paths)
+        label_of = dict(zip(names, division.held_out.labels, strict=True))
+        return store, (held_out, [str(label_of[path]) for path in held_out.paths])
+
+    # The first process decodes; then the first of each other machine, which finds it done if they share the folder.
+    if world.is_first:
+        opened = open_both()
+    wait_for_all()
+    if not world.is_first and world.local_rank == 0:
+        opened = open_both()
+    wait_for_all()
+    if not world.is_first and world.local_rank != 0:
+        opened = open_both()
+    return opened
 
 
 @contextmanager

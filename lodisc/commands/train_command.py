@@ -10,13 +10,17 @@ from typing import Any
 from encoder.errors import ConfigError, MissingExtraError
 
 HELP = """\
-Train an encoder on a folder of pictures with LoDisc. No label is read: sub-folders mean nothing here.
+Train an encoder on a folder of pictures with LoDisc. No label is read, unless --holdout asks for measuring.
 
 examples:
   lodisc train --data photos/ --out run/                          the paper's recipe (ViT-B/16, wants a GPU)
   lodisc train quick --data photos/ --out run/                    a small ViT for a CPU, minutes
   lodisc train my-recipe.toml --data photos/ --out run/ --epochs 50
-The same command again resumes an interrupted run from its last checkpoint.
+  lodisc train cub200 --data CUB_200_2011/ --out run/             a published set as it is unpacked
+  lodisc train --init dinov2.pth --patch-size 14 --data photos/ --out run/     from published weights
+  lodisc train quick --data photos/ --out run/ --dry-run          what it would take, without training
+  torchrun --nproc-per-node 4 -m lodisc train --data photos/ --out run/        four GPUs
+The same command again resumes an interrupted run from its last checkpoint. Recipes: a list is in training/recipes/.
 """
 
 
@@ -33,6 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="stop after this many steps in all; the schedule stays the recipe's",
+    )
+    parser.add_argument(
+        "--keep-last", type=int, default=2, metavar="K", help="newest checkpoints that stay (default: 2)"
+    )
+    parser.add_argument(
+        "--max-unreadable",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="largest share of the pictures that may fail to decode (default: 0.1)",
+    )
+    parser.add_argument("--compile", action="store_true", help="torch.compile the encoders (pays on a GPU)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print parameters, steps, memory and time, and write nothing"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     recipe_module = _training("recipe")
@@ -54,22 +72,49 @@ def run(args: argparse.Namespace) -> int:
     """Train, and say what to do next."""
     if args.max_steps is not None and args.max_steps < 1:
         raise ConfigError(f"--max-steps is {args.max_steps}, expected at least 1")
+    if args.keep_last < 1:
+        raise ConfigError(f"--keep-last is {args.keep_last}, expected at least 1")
+    if not 0 <= args.max_unreadable <= 1:
+        raise ConfigError(f"--max-unreadable is {args.max_unreadable}, expected in [0, 1]")
     overrides = {
         name.removeprefix("recipe_"): value
         for name, value in vars(args).items()
         if name.startswith("recipe_") and value is not None
     }
-    device = _training("device").choose_device(args.device)
+    world = _training("distributed").world_from_environment()
+    device = _training("device").choose_device(args.device, world.local_rank)
     recipe = _training("recipe").load_recipe(args.recipe, overrides)
     recipe = _training("device").resolve_precision(recipe, device)
+    if args.dry_run:
+        for line in _training("estimate").estimate_run(recipe, args.data, device, world.size).lines():
+            print(line)
+        return 0
     result = _training("trainer").train(
-        recipe, args.data, args.out, device=device, max_steps=args.max_steps, quiet=args.quiet
+        recipe,
+        args.data,
+        args.out,
+        device=device,
+        world=world,
+        max_steps=args.max_steps,
+        keep_last=args.keep_last,
+        max_unreadable=args.max_unreadable,
+        compiled=args.compile,
+        quiet=args.quiet,
     )
+    if world.is_first:
+        _say_what_next(result, args.out)
+    return 130 if result.interrupted else 0
+
+
+def _say_what_next(result: Any, out: Path) -> None:
     if result.interrupted:
         print(f"stopped at step {result.step} of {result.num_steps}, saved; the same command resumes")
-        return 130
-    print(f"trained {result.step} of {result.num_steps} steps; next: lodisc export {args.out} --out BUNDLE")
-    return 0
+        return
+    if result.best_map >= 0:
+        print(f"best on the held-out pictures: mAP {result.best_map:.3f}, {out / 'best.safetensors'}")
+    source = out / "best.safetensors" if result.best_map >= 0 else out
+    print(f"trained {result.step} of {result.num_steps} steps; next: lodisc export {source} --out BUNDLE")
+    print(f"curves, masks and settings: {out / 'report.html'}")
 
 
 def _training(module: str) -> Any:

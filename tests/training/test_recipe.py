@@ -34,7 +34,7 @@ def test_whole_numbers_pass_as_floats():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epoch": 3}, "here: unknown recipe field epoch; the fields are encoder"),
+        ({"epoch": 3}, r"here: unknown recipe field epoch; did you mean epochs\? the fields are encoder"),
         ({"epochs": "3"}, "epochs is '3', expected int"),
         ({"epochs": True}, "epochs is True, expected int"),
         ({"epochs": 2.5}, "epochs is 2.5, expected int"),

@@ -92,7 +92,7 @@ def test_a_batch_larger_than_the_set_is_refused_with_what_to_do(photos, tmp_path
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(photos, tmp_path, monkeypatch):
     recipe = Recipe(**TINY)
     train(recipe, photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
-    monkeypatch.setattr("training.model.info_nce", lambda q, k, t: q.sum() * float("nan"))
+    monkeypatch.setattr("training.model.info_nce", lambda q, k, t, first: q.sum() * float("nan"))
     with pytest.raises(TrainingError, match="loss is nan"):
         train(recipe, photos, tmp_path / "run", device=CPU, quiet=True)
     assert read_state(tmp_path / "run").step == 2
@@ -104,6 +104,15 @@ def test_unreadable_pictures_are_skipped_and_named(photos, tmp_path, caplog):
     train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=1, quiet=True)
     assert "red/broken.png" in caplog.text
     assert read_state(tmp_path / "run").num_pictures == 12
+    assert "red/broken.png" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_too_many_unreadable_pictures_stop_the_start(photos, tmp_path):
+    for number in range(3):
+        (photos / "red" / f"broken{number}.png").write_bytes(b"no")
+    with pytest.raises(SourceError, match="3 of 15 pictures cannot be decoded .*red/broken0.png.*--max-unreadable"):
+        train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, quiet=True)
+    assert train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_unreadable=0.2, quiet=True).step == 6
 
 
 def test_too_few_pictures(tmp_path):
@@ -152,7 +161,7 @@ def test_faults_are_one_clear_line_and_exit_code_2(photos, tmp_path):
     for arguments, message in (
         (("train", "--data", tmp_path / "nowhere", "--out", run), "does not exist"),
         (("train", "--data", tmp_path / "empty", "--out", run), "holds no pictures"),
-        (("train", "no-such-recipe", "--data", photos, "--out", run), "one of: demo, paper, quick"),
+        (("train", "no-such-recipe", "--data", photos, "--out", run), "one of: authors"),
         (("train", tmp_path / "bad.toml", "--data", photos, "--out", run), "unknown recipe field encodr"),
         (("train", tmp_path / "broken.toml", "--data", photos, "--out", run), "not valid TOML"),
         (("train", "--data", photos, "--out", run, "--keep-ratio", "1.5"), "keep_ratio is 1.5, expected in (0, 1)"),

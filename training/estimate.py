@@ -1,0 +1,159 @@
+"""What a run would take, before it is begun: parameters, steps, memory, time.
+
+Time and memory come from a few real steps of the real model on this device, with pictures of noise: their content does
+not change what a step costs. Not counted: decoding the pictures once, and waiting for a disk.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+
+from encoder.errors import ConfigError
+from training.checkpoint import build_model, trained_parameters
+from training.distributed import World
+from training.holdout import divide
+from training.layouts import list_split
+from training.loading import Batch
+from training.pictures import stored_side
+from training.recipe import Recipe
+from training.step import TrainingStep
+
+NUM_TIMED = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take.
+
+    Attributes:
+        num_trained: parameters that the optimiser moves.
+        num_all: those and the momentum encoder's.
+        num_pictures: pictures to train on, if all can be decoded.
+        num_held_out: pictures kept out of training.
+        num_steps: optimiser updates of the whole run.
+        steps_per_epoch: of one pass.
+        step_s: seconds a step.
+        memory_bytes: weights, optimiser, gradients and what the forward keeps for the backward.
+        disk_bytes: the decoded pictures and two checkpoints.
+        device: where it was measured.
+    """
+
+    num_trained: int
+    num_all: int
+    num_pictures: int
+    num_held_out: int
+    num_steps: int
+    steps_per_epoch: int
+    step_s: float
+    memory_bytes: int
+    disk_bytes: int
+    device: str
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        held_out = f", {self.num_held_out} held out" if self.num_held_out else ""
+        return [
+            f"parameters  {self.num_trained / 1e6:.1f} M trained, {self.num_all / 1e6:.1f} M with the momentum encoder",
+            f"pictures    {self.num_pictures}{held_out}",
+            f"steps       {self.num_steps} ({self.steps_per_epoch} an epoch)",
+            f"memory      {self.memory_bytes / 2**30:.1f} GiB on {self.device}",
+            f"disk        {self.disk_bytes / 2**30:.1f} GiB for the decoded pictures and two checkpoints",
+            f"time        {_duration(self.num_steps * self.step_s)} on this {self.device} ({self.step_s:.2f} s a step)",
+        ]
+
+
+def estimate_run(recipe: Recipe, data: Path, device: torch.device, num_processes: int = 1) -> Estimate:
+    """Measure a few steps of a run of `recipe` on `data`. Writes nothing.
+
+    Args:
+        recipe: with its precision settled.
+        data: folder of pictures; they are listed, not decoded.
+        device: where it would train.
+        num_processes: that the batch would be shared by.
+
+    Raises:
+        SourceError, ConfigError: as `train` would.
+    """
+    division = divide(
+        list_split(data, recipe.layout, "train", labelled=recipe.holdout > 0), data, recipe.holdout, recipe.seed
+    )
+    num_pictures = len(division.trained.paths)
+    steps_per_epoch = num_pictures // recipe.batch_size
+    if steps_per_epoch == 0:
+        raise ConfigError(
+            f"batch_size is {recipe.batch_size}, but {data} holds {num_pictures} pictures to train on; "
+            f"use --batch-size {num_pictures} or less"
+        )
+    model = build_model(recipe).to(device).train()
+    parameters = [parameter for _, parameter in trained_parameters(model)]
+    optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    step_s, memory_bytes = _measure(TrainingStep(model, optimizer, recipe, device, World()), num_processes)
+    side = stored_side(recipe.image_size)
+    num_trained = sum(parameter.numel() for parameter in parameters)
+    num_all = sum(parameter.numel() for parameter in model.parameters())
+    return Estimate(
+        num_trained=num_trained,
+        num_all=num_all,
+        num_pictures=num_pictures,
+        num_held_out=len(division.held_out.paths) if division.held_out is not None else 0,
+        num_steps=recipe.epochs * steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+        step_s=step_s,
+        memory_bytes=memory_bytes,
+        # A checkpoint holds both encoders and two moments of each trained parameter, in float32.
+        disk_bytes=num_pictures * side * side * 3 + 2 * 4 * (num_all + 2 * num_trained),
+        device=device.type,
+    )
+
+
+def _measure(step: TrainingStep, num_processes: int) -> tuple[float, int]:
+    """Seconds of a step and bytes it needs, as the median of a few after one to warm up."""
+    recipe, device = step.recipe, step.device
+    side, num = stored_side(recipe.image_size), max(2, recipe.batch_size // num_processes)
+    noise = torch.randint(0, 256, (num, side, side, 3), dtype=torch.uint8, device=device)
+    batch = Batch(noise, torch.ones(num, device=device), 0.0)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    saved = _SavedTensors()
+    seconds = []
+    for number in range(1 + NUM_TIMED):
+        started = time.monotonic()
+        with saved if number == 0 else torch.enable_grad():
+            step(batch, 0, number, lr=recipe.lr, momentum=recipe.momentum, stop=False)
+        seconds.append(time.monotonic() - started)
+    if device.type == "cuda":
+        return sorted(seconds[1:])[NUM_TIMED // 2], torch.cuda.max_memory_allocated(device)
+    model = step.model
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    trained = sum(parameter.numel() * 4 for parameter in model.parameters() if parameter.requires_grad)
+    return sorted(seconds[1:])[NUM_TIMED // 2], weights + 3 * trained + saved.num_bytes
+
+
+class _SavedTensors(torch.autograd.graph.saved_tensors_hooks):
+    """Counts the bytes that a forward keeps for its backward, each storage once. A CPU has no other counter."""
+
+    def __init__(self) -> None:
+        self._storages: dict[int, int] = {}
+        super().__init__(self._note, lambda tensor: tensor)
+
+    def _note(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        self._storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes kept so far."""
+        return sum(self._storages.values())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

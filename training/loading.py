@@ -1,0 +1,77 @@
+"""The batches of a run in order, each fetched while the step before it computes."""
+
+# B pictures a step of this process, Q side of a stored picture.
+
+import time
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.distributed import World
+from training.pictures import PictureStore
+from training.views import batch_order
+
+NUM_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The pictures of one step.
+
+    Attributes:
+        pixels_BQQ3: uint8, on the device.
+        aspect_B: width / height, float32, on the device.
+        wait_s: seconds that the step had to wait for them.
+    """
+
+    pixels_BQQ3: Tensor
+    aspect_B: Tensor
+    wait_s: float
+
+
+def batches(
+    store: PictureStore, steps: range, *, batch_size: int, seed: int, world: World, device: torch.device
+) -> Generator[Batch, None, None]:
+    """The batch of each step in `steps`; each process of `world` gets its own part of it.
+
+    The pictures of an epoch are drawn without replacement, and what does not fill a last batch is left out. Fetching
+    copies from the memory map in a thread of its own, so disk and device work at once.
+    """
+    steps_per_epoch = len(store) // batch_size
+    share = batch_size // world.size
+    orders: dict[int, Tensor] = {}
+
+    def fetch(step: int) -> tuple[Tensor, Tensor]:
+        epoch, position = divmod(step, steps_per_epoch)
+        if epoch not in orders:
+            orders.clear()
+            orders[epoch] = batch_order(len(store), epoch, seed)
+        start = position * batch_size + world.rank * share
+        rows = orders[epoch][start : start + share].numpy()
+        pixels, aspect = torch.from_numpy(store.pixels_NQQ3[rows]), torch.from_numpy(store.aspect_N[rows])
+        return (pixels.pin_memory(), aspect.pin_memory()) if device.type == "cuda" else (pixels, aspect)
+
+    pending: deque[Future[tuple[Tensor, Tensor]]] = deque()
+    # One thread: it fetches in order, so `orders` needs no lock.
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            for step in steps:
+                pending.append(pool.submit(fetch, step))
+                if len(pending) > NUM_AHEAD:
+                    yield _take(pending, device)
+            while pending:
+                yield _take(pending, device)
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _take(pending: deque[Future[tuple[Tensor, Tensor]]], device: torch.device) -> Batch:
+    started = time.monotonic()
+    pixels, aspect = pending.popleft().result()
+    wait_s = time.monotonic() - started
+    return Batch(pixels.to(device, non_blocking=True), aspect.to(device, non_blocking=True), wait_s)

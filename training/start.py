@@ -1,0 +1,92 @@
+"""Where a run begins: its initial weights, or its last checkpoint, the same in every process."""
+
+import logging
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.optim import AdamW
+
+from encoder.errors import ConfigError
+from training.checkpoint import (
+    CHECKPOINT_NAME,
+    RunState,
+    build_model,
+    load_model,
+    load_optimizer,
+    read_state,
+    trained_parameters,
+)
+from training.distributed import World
+from training.initial_weights import start_model
+from training.model import LoDisc
+from training.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+
+def start_or_resume(
+    recipe: Recipe, run: Path, data: Path, num_pictures: int, device: torch.device, world: World
+) -> tuple[LoDisc, AdamW, RunState]:
+    """Model and optimiser at the run's last checkpoint, or at step 0.
+
+    The first process reads the files and the others are told, so machines need not share a folder.
+
+    Raises:
+        ConfigError: the run was started with another recipe or other pictures.
+    """
+    resumes = False
+    if world.is_first:
+        resumes = (run / CHECKPOINT_NAME).is_file()
+        model, state = _resumed(recipe, run, data, num_pictures) if resumes else _fresh(recipe, run, data, num_pictures)
+    else:
+        model, state = build_model(recipe), RunState(recipe, 0, str(data.resolve()), num_pictures, 0.0)
+    model.to(device).train()
+    parameters = [parameter for _, parameter in trained_parameters(model)]
+    optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    if resumes:
+        load_optimizer(run, model, optimizer)
+    if world.size > 1:
+        state = _share(state, parameters, optimizer, device)
+    return model, optimizer, state
+
+
+def _fresh(recipe: Recipe, run: Path, data: Path, num_pictures: int) -> tuple[LoDisc, RunState]:
+    model, report = start_model(recipe)
+    if report is not None:
+        text = "\n".join(report.lines())
+        logger.warning("%s", text)
+        (run / "initial_weights.txt").write_text(text + "\n", encoding="utf-8")
+    return model, RunState(recipe, 0, str(data.resolve()), num_pictures, 0.0)
+
+
+def _resumed(recipe: Recipe, run: Path, data: Path, num_pictures: int) -> tuple[LoDisc, RunState]:
+    found = read_state(run)
+    if found.recipe != recipe:
+        theirs, ours = vars(found.recipe), vars(recipe)
+        changed = ", ".join(f"{name} {theirs[name]!r} -> {ours[name]!r}" for name in ours if theirs[name] != ours[name])
+        raise ConfigError(
+            f"{run} was started with another recipe ({changed}); continue with its recipe.toml or choose another --out"
+        )
+    if (found.data, found.num_pictures) != (str(data.resolve()), num_pictures):
+        raise ConfigError(
+            f"{run} was started on {found.num_pictures} pictures of {found.data}, now there are "
+            f"{num_pictures} of {data.resolve()}; restore them or choose another --out"
+        )
+    return load_model(run)
+
+
+def _share(state: RunState, parameters: list[torch.nn.Parameter], optimizer: AdamW, device: torch.device) -> RunState:
+    """Give every process the first one's state and optimiser; the weights are shared by DistributedDataParallel."""
+    holder = [state]
+    dist.broadcast_object_list(holder, src=0, device=device)
+    state = holder[0]
+    if state.step == 0:
+        return state
+    for parameter in parameters:
+        own = optimizer.state[parameter]
+        for key in ("exp_avg", "exp_avg_sq", "step"):
+            if key not in own:
+                own[key] = torch.zeros((), device=device) if key == "step" else torch.zeros_like(parameter)
+            dist.broadcast(own[key], src=0)
+    return state
