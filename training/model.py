@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from training.cls_forward import encode_cls
 from training.distributed import SyncBatchNorm1d, first_row, gather_keys
 from training.losses import info_nce
 from training.pivotal import fuse_attention, kept_patches, pivotal_mask, random_mask, zero_masked
@@ -118,11 +118,12 @@ class LoDisc(nn.Module):
         # Both views go through the backbone as one batch; the heads see them apart, so that a batch norm
         # never mixes the statistics of view 1 and view 2 (as in MoCo v3).
         views = torch.cat([view1_B3SS, view2_B3SS])
-        q1, q2 = (self.predictor(z) for z in self._project(self.base, self._base_cls(views)))
+        base_cls = encode_cls(self.base.backbone, views, micro_batch=self.micro_batch).cls_BD
+        q1, q2 = (self.predictor(z) for z in self._project(self.base, base_cls))
 
         with torch.no_grad():
             self.update_momentum_encoder(momentum)
-            features = self.momentum.backbone(views, with_attention=self._mask_shares_forward)
+            features = encode_cls(self.momentum.backbone, views, with_attention=self._mask_shares_forward)
             k1, k2 = (gather_keys(k) for k in self._project(self.momentum, features.cls_BD))
         global_loss = self._contrast(q1, k2) + self._contrast(q2, k1)
         if self.local == "none":
@@ -145,17 +146,6 @@ class LoDisc(nn.Module):
         """Whether the forward that makes the keys is also the one whose attention makes the mask."""
         return self.local in ("zero", "drop") and self.momentum_updates == 1
 
-    def _base_cls(self, views_N3SS: Tensor) -> Tensor:
-        """CLS features of the base encoder, shape (N, D), in slices that are computed again in the backward.
-
-        No layer of the backbone mixes pictures, so slicing changes nothing but memory and time.
-        """
-        backbone = self.base.backbone
-        if self.micro_batch == 0 or self.micro_batch >= len(views_N3SS):
-            return backbone(views_N3SS).cls_BD
-        slices = views_N3SS.split(self.micro_batch)
-        return torch.cat([checkpoint(lambda part: backbone(part).cls_BD, part, use_reentrant=False) for part in slices])
-
     @torch.no_grad()
     def update_momentum_encoder(self, momentum: float) -> None:
         """Momentum encoder = m * momentum encoder + (1 - m) * base encoder."""
@@ -175,16 +165,16 @@ class LoDisc(nn.Module):
         if self.local == "random":
             mask_BP = random_mask(len(views), backbone.num_patches, self.keep_ratio, generator)
         elif not self._mask_shares_forward:
-            features = backbone(views, with_attention=True)
+            features = encode_cls(backbone, views, with_attention=True)
         if self.momentum_updates >= 3:
             self.update_momentum_encoder(momentum)
         if self.local == "random":
-            return backbone(zero_masked(views, mask_BP))
+            return encode_cls(backbone, zero_masked(views, mask_BP))
         assert features.cls_attention_LBP is not None
         scores_BP = fuse_attention(features.cls_attention_LBP)
         if self.local == "drop":
-            return backbone(views, kept_BK=kept_patches(scores_BP, self.keep_ratio))
-        return backbone(zero_masked(views, pivotal_mask(scores_BP, self.keep_ratio)))
+            return encode_cls(backbone, views, kept_BK=kept_patches(scores_BP, self.keep_ratio))
+        return encode_cls(backbone, zero_masked(views, pivotal_mask(scores_BP, self.keep_ratio)))
 
     @staticmethod
     def _project(encoder: Encoder, cls_ND: Tensor) -> tuple[Tensor, Tensor]:

@@ -113,7 +113,7 @@ class Monitor:
         """Some training pictures with their pivotal patches, uint8, shape (H, W, 3)."""
         rows = self.sample_rows[:: max(1, len(self.sample_rows) // NUM_DRAWN)][:NUM_DRAWN]
         views = self._views(self.store, rows)
-        features = self.model.momentum.backbone.forward(normalise(views), with_attention=True)
+        features = self.model.momentum.backbone.forward(normalise(views), with_attention=True, cls_only=True)
         assert features.cls_attention_LBP is not None
         mask_BP = pivotal_mask(fuse_attention(features.cls_attention_LBP), self.model.keep_ratio)
         pixels_BSS3 = (views.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
@@ -131,5 +131,5 @@ class Monitor:
         for start in range(0, len(rows), BATCH_SIZE):
             views = normalise(self._views(store, rows[start : start + BATCH_SIZE]))
             # `forward` and not a call: a compiled backbone would be compiled again for this batch size.
-            parts.append(self.model.base.backbone.forward(views).cls_BD.float().cpu())
+            parts.append(self.model.base.backbone.forward(views, cls_only=True).cls_BD.float().cpu())
         return torch.cat(parts)

@@ -33,7 +33,7 @@ class Features:
 
     Attributes:
         cls_BD: CLS token after the last norm, shape (B, D).
-        patches_BPD: patch tokens after the last norm, shape (B, P, D).
+        patches_BPD: patch tokens after the last norm, shape (B, P, D); shape (B, 0, D) if only CLS was asked for.
         cls_attention_LBP: head-averaged attention of CLS to each patch in each layer, float32, each row over CLS
             and patches sums to 1 before CLS itself is dropped. Shape (L, B, P); None unless asked for.
     """
@@ -103,21 +103,36 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x_BTD: Tensor, with_cls_row: bool, rotation: Rotation | None) -> tuple[Tensor, Tensor | None]:
-        """Return the mixed tokens (B, T, D) and, if asked, the CLS row over the patches (B, P) in float32."""
-        B, T, D = x_BTD.shape
-        qkv = self.qkv(x_BTD).reshape(B, T, 3, self.num_heads, D // self.num_heads).permute(2, 0, 3, 1, 4)
-        q_BHTE, k_BHTE, v_BHTE = qkv.unbind(0)
+    def forward(
+        self, x_BTD: Tensor, rotation: Rotation | None, *, with_cls_row: bool, cls_only: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the mixed tokens (B, T, D) and, if asked, the CLS row over the patches (B, P) in float32.
+
+        With `cls_only` the CLS token alone asks, and the mixed tokens are (B, 1, D).
+        """
+        if cls_only:
+            D = x_BTD.shape[-1]
+            weights, biases = self.qkv.weight.split([D, 2 * D]), self.qkv.bias.split([D, 2 * D])
+            (q_BHTE,) = self._heads(functional.linear(x_BTD[:, :1], weights[0], biases[0]), 1)
+            k_BHTE, v_BHTE = self._heads(functional.linear(x_BTD, weights[1], biases[1]), 2)
+        else:
+            q_BHTE, k_BHTE, v_BHTE = self._heads(self.qkv(x_BTD), 3)
         if rotation is not None:
-            q_BHTE, k_BHTE = rotation.apply(q_BHTE, self.num_prefix), rotation.apply(k_BHTE, self.num_prefix)
+            q_BHTE = q_BHTE if cls_only else rotation.apply(q_BHTE, self.num_prefix)
+            k_BHTE = rotation.apply(k_BHTE, self.num_prefix)
         mixed = attend(q_BHTE, k_BHTE, v_BHTE, self.scale)
-        out_BTD = self.proj(mixed.transpose(1, 2).reshape(B, T, D))
+        out_BTD = self.proj(mixed.transpose(1, 2).flatten(2))
         if not with_cls_row:
             return out_BTD, None
         # One query against all keys: the CLS row of the attention matrix, without the matrix.
         logits_BH1T = (q_BHTE[:, :, :1] * self.scale) @ k_BHTE.transpose(-2, -1)
         row_BHT = logits_BH1T.squeeze(2).float().softmax(dim=-1)
         return out_BTD, row_BHT.mean(dim=1)[:, self.num_prefix :]
+
+    def _heads(self, projected_BTD: Tensor, num: int) -> tuple[Tensor, ...]:
+        """Split `num` projections that lie side by side into heads, each shape (B, H, T, E)."""
+        B, T, _ = projected_BTD.shape
+        return projected_BTD.reshape(B, T, num, self.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class Mlp(nn.Module):
@@ -143,10 +158,16 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.mlp = Mlp(width)
 
-    def forward(self, x_BTD: Tensor, with_cls_row: bool, rotation: Rotation | None) -> tuple[Tensor, Tensor | None]:
-        """Return the tokens after the layer and, if asked, the CLS row of its attention."""
-        mixed_BTD, row_BP = self.attn(self.norm1(x_BTD), with_cls_row, rotation)
-        x_BTD = x_BTD + mixed_BTD
+    def forward(
+        self, x_BTD: Tensor, rotation: Rotation | None, *, with_cls_row: bool, cls_only: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the tokens after the layer and, if asked, the CLS row of its attention.
+
+        With `cls_only` only the CLS token is computed, shape (B, 1, D): what the last layer is for when nobody looks
+        at the patches. It is the same function of the input at a sixth of the layer's cost.
+        """
+        mixed_BTD, row_BP = self.attn(self.norm1(x_BTD), rotation, with_cls_row=with_cls_row, cls_only=cls_only)
+        x_BTD = (x_BTD[:, :1] if cls_only else x_BTD) + mixed_BTD
         return x_BTD + self.mlp(self.norm2(x_BTD)), row_BP
 
 
@@ -279,21 +300,30 @@ class VisionTransformer(nn.Module):
         """Patches of one picture."""
         return self.grid_size**2
 
-    def forward(self, pixels_B3SS: Tensor, *, with_attention: bool = False, kept_BK: Tensor | None = None) -> Features:
+    def forward(
+        self,
+        pixels_B3SS: Tensor,
+        *,
+        with_attention: bool = False,
+        kept_BK: Tensor | None = None,
+        cls_only: bool = False,
+    ) -> Features:
         """Encode normalised pictures.
 
         Args:
             pixels_B3SS: normalised pictures, float, shape (B, 3, S, S).
             with_attention: also return each layer's CLS row.
             kept_BK: indices of the patches to encode, int64, shape (B, K); all of them if None.
+            cls_only: leave the patches out of the last layer, which then costs a sixth. For losses on CLS.
 
         Returns:
             The features; `patches_BPD` holds only the kept patches, in the order of `kept_BK`.
         """
         x_BTD, rotation = self._tokens(pixels_B3SS, kept_BK)
         rows = []
-        for block in self.blocks:
-            x_BTD, row_BP = block(x_BTD, with_attention, rotation)
+        for number, block in enumerate(self.blocks, start=1):
+            is_cls_enough = cls_only and number == len(self.blocks)
+            x_BTD, row_BP = block(x_BTD, rotation, with_cls_row=with_attention, cls_only=is_cls_enough)
             rows.append(row_BP)
         x_BTD = self.norm(x_BTD)
         patches_BPD = x_BTD[:, 1 + self.num_registers :]

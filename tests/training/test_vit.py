@@ -55,6 +55,22 @@ def test_asking_for_attention_does_not_change_the_features(vit):
         assert vit(pixels).cls_attention_LBP is None
 
 
+@pytest.mark.parametrize("options", [{}, {"positions": "rope", "num_registers": 2}])
+def test_cls_alone_is_the_same_cls_with_the_same_gradient(options):
+    torch.manual_seed(0)
+    vit = VisionTransformer(image_size=32, patch_size=8, width=48, depth=3, num_heads=4, **options).double()
+    pixels, weights = torch.randn(3, 3, 32, 32).double(), torch.randn(48).double()
+    found = []
+    for cls_only in (False, True):
+        vit.zero_grad()
+        features = vit(pixels, with_attention=True, cls_only=cls_only)
+        (features.cls_BD @ weights).sum().backward()
+        gradients = [parameter.grad.clone() for parameter in vit.parameters()]
+        found.append([features.cls_BD.detach(), features.cls_attention_LBP.detach(), *gradients])
+        assert features.patches_BPD.shape == (3, 0 if cls_only else 16, 48)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-10, atol=1e-12)
+
+
 def test_keeping_every_patch_is_keeping_none_out(vit):
     pixels = torch.randn(2, 3, 32, 32)
     every = torch.arange(16).expand(2, -1)
