@@ -4,7 +4,7 @@ Similarity is cosine, mAP is over the full ranked list, ties keep the order of t
 else in the gallery has cannot be answered: it is counted apart and not averaged.
 """
 
-# Q queries, G gallery pictures, N pictures that are both, D embedding dim.
+# Q queries, A of them answerable (with a positive), G gallery pictures, N pictures that are both, D embedding dim.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,9 +35,40 @@ class RetrievalScores:
     num_without_positive: int
 
 
+@dataclass(frozen=True)
+class QueryResults:
+    """What became of each query that has a positive.
+
+    Attributes:
+        labels: of each query, A of them.
+        nearest_labels: of its first neighbour.
+        first_hit_A: position of the first neighbour of the same label, 0-based, int64.
+        average_precision_A: over the full list, float64, in (0, 1].
+        num_without_positive: queries left out because no other picture has their label.
+    """
+
+    labels: list[str]
+    nearest_labels: list[str]
+    first_hit_A: NDArray[np.int64]
+    average_precision_A: NDArray[np.float64]
+    num_without_positive: int
+
+    def scores(self) -> RetrievalScores:
+        """The averages."""
+        if not self.labels:
+            return RetrievalScores(0.0, 0.0, 0.0, 0, self.num_without_positive)
+        return RetrievalScores(
+            rank_1=float((self.first_hit_A < 1).mean()),
+            rank_5=float((self.first_hit_A < 5).mean()),
+            mean_average_precision=float(self.average_precision_A.mean()),
+            num_queries=len(self.labels),
+            num_without_positive=self.num_without_positive,
+        )
+
+
 def leave_one_out(embeddings_ND: NDArray[np.float32], labels: Sequence[str]) -> RetrievalScores:
     """Each picture is a query against all the others."""
-    return _score(embeddings_ND, labels, embeddings_ND, labels, leave_self_out=True)
+    return rank_queries(embeddings_ND, labels).scores()
 
 
 def query_gallery(
@@ -47,27 +78,29 @@ def query_gallery(
     gallery_labels: Sequence[str],
 ) -> RetrievalScores:
     """Each query against the whole gallery."""
-    return _score(queries_QD, query_labels, gallery_GD, gallery_labels, leave_self_out=False)
+    return rank_queries(queries_QD, query_labels, gallery_GD, gallery_labels).scores()
 
 
-def _score(
+def rank_queries(
     queries_QD: NDArray[np.float32],
     query_labels: Sequence[str],
-    gallery_GD: NDArray[np.float32],
-    gallery_labels: Sequence[str],
-    *,
-    leave_self_out: bool,
-) -> RetrievalScores:
+    gallery_GD: NDArray[np.float32] | None = None,
+    gallery_labels: Sequence[str] | None = None,
+) -> QueryResults:
+    """Rank the gallery for each query; without a gallery, the other queries (leave one out)."""
+    leave_self_out = gallery_GD is None
+    if gallery_GD is None or gallery_labels is None:
+        gallery_GD, gallery_labels = queries_QD, query_labels
     if len(queries_QD) != len(query_labels) or len(gallery_GD) != len(gallery_labels):
         raise ValueError(
             f"{len(queries_QD)} and {len(gallery_GD)} embeddings, "
             f"but {len(query_labels)} and {len(gallery_labels)} labels"
         )
     if len(gallery_GD) == 0:
-        return RetrievalScores(0.0, 0.0, 0.0, 0, len(queries_QD))
-    queries_QD, gallery_GD = _unit(queries_QD), _unit(gallery_GD)
+        return QueryResults([], [], np.empty(0, np.int64), np.empty(0), len(queries_QD))
+    queries_QD, gallery_GD = unit(queries_QD), unit(gallery_GD)
     query_labels_Q, gallery_labels_G = np.asarray(query_labels), np.asarray(gallery_labels)
-    ranks, precisions, num_without = [], [], 0
+    found, nearest, first, precision = [], [], [], []
     for start in range(0, len(queries_QD), CHUNK):
         rows = slice(start, start + CHUNK)
         similarity = queries_QD[rows] @ gallery_GD.T
@@ -79,25 +112,24 @@ def _score(
         order = np.argsort(-similarity, axis=1, kind="stable")
         hits = np.take_along_axis(relevant, order, axis=1)
         answerable = hits.any(axis=1)
-        num_without += int((~answerable).sum())
         hits = hits[answerable]
-        ranks.append(hits.argmax(axis=1))
+        found.append(query_labels_Q[rows][answerable])
+        nearest.append(gallery_labels_G[order[answerable, 0]])
+        first.append(hits.argmax(axis=1))
         precision_at = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
-        precisions.append((precision_at * hits).sum(axis=1) / hits.sum(axis=1))
-    first = np.concatenate(ranks) if ranks else np.empty(0)
-    average = np.concatenate(precisions) if precisions else np.empty(0)
-    if len(first) == 0:
-        return RetrievalScores(0.0, 0.0, 0.0, 0, num_without)
-    return RetrievalScores(
-        rank_1=float((first < 1).mean()),
-        rank_5=float((first < 5).mean()),
-        mean_average_precision=float(average.mean()),
-        num_queries=len(first),
-        num_without_positive=num_without,
+        precision.append((precision_at * hits).sum(axis=1) / hits.sum(axis=1))
+    labels = [str(label) for part in found for label in part]
+    return QueryResults(
+        labels=labels,
+        nearest_labels=[str(label) for part in nearest for label in part],
+        first_hit_A=np.concatenate(first) if first else np.empty(0, np.int64),
+        average_precision_A=np.concatenate(precision) if precision else np.empty(0),
+        num_without_positive=len(queries_QD) - len(labels),
     )
 
 
-def _unit(embeddings_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit(embeddings_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Embeddings at length 1; those of length 0 stay."""
     norms = np.linalg.norm(embeddings_ND, axis=1, keepdims=True)
     units_ND: NDArray[np.float32] = embeddings_ND / np.maximum(norms, np.finfo(np.float32).tiny)
     return units_ND

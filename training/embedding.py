@@ -5,7 +5,6 @@ Export traces exactly this module and evaluation of a run calls it, so that what
 
 # B batch, S side in pixels, P patches, D embedding dim.
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,24 +113,6 @@ def _out_dim(head: nn.Module | None) -> int | None:
     """What the last linear layer of a head gives; None where there is no head, or one that does nothing."""
     linear = [layer for layer in head.modules() if isinstance(layer, nn.Linear)] if head is not None else []
     return linear[-1].out_features if linear else None
-
-
-@torch.inference_mode()
-def embed_files(
-    model: EmbeddingModel, files: Sequence[Path], *, device: torch.device, batch_size: int = 64
-) -> NDArray[np.float32]:
-    """Embed picture files with the preprocessing of the server, float32, shape (N, D).
-
-    Raises:
-        PictureError: a file cannot be decoded.
-    """
-    model = model.eval().to(device)
-    preprocessing = serving_preprocessing(model.backbone.image_size)
-    embeddings = []
-    for start in range(0, len(files), batch_size):
-        pixels = np.stack([read_pixels(path, preprocessing) for path in files[start : start + batch_size]])
-        embeddings.append(model(torch.from_numpy(pixels).to(device))[0].cpu().numpy())
-    return np.concatenate(embeddings)
 
 
 def read_pixels(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:

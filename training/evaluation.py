@@ -1,14 +1,18 @@
-"""Retrieval of a run or a bundle on labelled pictures, with the hand-made baselines beside it.
+"""How good an encoder is on labelled pictures, with the baselines beside it (the protocols of arXiv:2403.04066).
 
-The paper's protocol: leave one out within the set, cosine, rank-1, rank-5 and mAP over the full list. A run and a
-bundle go through the same preprocessing.
+    retrieval   cosine; rank-1, rank-5, mAP over the full list; leave one out, or queries against a gallery
+    knn         the vote of 20 neighbours (`training.knn`)
+    linear      one linear layer, learnt on the training pictures (`training.linear_probe`)
 
-Not covered: linear probing, kNN, confidence intervals.
+Each figure carries its bootstrap interval over the queries. Nothing is chosen here: what is measured is what it is
+given, and choosing a checkpoint by these figures on a test set would make them worthless. `lodisc train --holdout`
+keeps pictures to choose by.
 """
 
-# N pictures, D embedding dim.
+# N pictures, Q queries, D embedding dim.
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,146 +20,171 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoder.bundle import Bundle
-from encoder.errors import ConfigError, PictureError, SourceError
-from encoder.histogram import color_histogram
-from encoder.image_encoder import ImageEncoder
-from encoder.manifest import MANIFEST_NAME, Preprocessing
-from encoder.picture_files import folder_label, list_pictures
-from encoder.preprocessing import decode_picture, read_picture
-from encoder.retrieval_metrics import RetrievalScores, leave_one_out, query_gallery
-from training.checkpoint import build_model, load_model
-from training.embedding import EmbeddingModel, read_pixels, serving_preprocessing
+from encoder.bootstrap import confidence_interval
+from encoder.errors import ConfigError, SourceError
+from encoder.manifest import MANIFEST_NAME
+from encoder.retrieval_metrics import QueryResults, rank_queries
+from training.embedders import BundleEmbedder, Embedder, LabelledPictures, histogram_embeddings, run_embedders
+from training.knn import Hits, classify_by_neighbours
+from training.linear_probe import linear_probe
 
-BATCH_SIZE = 64
+PROTOCOLS = ("retrieval", "knn", "linear")
 
 
 @dataclass(frozen=True)
-class LabelledPictures:
-    """Picture files with a label each, one list a column; those that cannot be decoded are left out and named."""
+class Figure:
+    """A mean over the queries, and its 95 % bootstrap interval."""
 
-    paths: list[Path]
-    labels: list[str]
-    rejected: list[tuple[Path, str]]
+    value: float
+    low: float
+    high: float
 
 
-def labelled_pictures(folder: Path) -> LabelledPictures:
-    """The pictures of a folder whose sub-folders are the labels.
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of one method.
 
-    Raises:
-        SourceError: no picture, or none in a sub-folder.
+    Attributes:
+        figures: by name: rank_1, rank_5, mAP, knn_top_1, knn_top_5, linear_top_1, linear_top_5.
+        results: what became of each query; None without the protocol retrieval.
     """
-    paths, labels, rejected = [], [], []
-    for path in list_pictures(folder):
-        label = folder_label(folder, path)
-        if label is None:
-            rejected.append((path, "not in a sub-folder, so it has no label"))
-            continue
-        try:
-            decode_picture(read_picture(path), min_side_wanted=32)
-        except PictureError as error:
-            rejected.append((path, str(error)))
-            continue
-        paths.append(path)
-        labels.append(label)
-    if not paths:
-        raise SourceError(f"{folder} holds no labelled pictures; put those of one label into one sub-folder")
-    return LabelledPictures(paths, labels, rejected)
+
+    figures: dict[str, Figure]
+    results: QueryResults | None
 
 
-class RunEmbedder:
-    """Embeds with the weights of a run, or with its recipe's initial weights (the untrained control)."""
+@dataclass(frozen=True)
+class LabelScores:
+    """Retrieval of the queries of one label."""
 
-    def __init__(self, run: Path, device: torch.device, feature: str | None, untrained: bool = False) -> None:
-        model, state = load_model(run)
-        if untrained:
-            model = build_model(state.recipe)
-        self.model = EmbeddingModel(model.base.backbone, feature or state.recipe.feature).eval().to(device)
-        self.preprocessing = serving_preprocessing(state.recipe.image_size)
-        self.device = device
-
-    @torch.inference_mode()
-    def __call__(self, paths: Sequence[Path]) -> NDArray[np.float32]:
-        """Embed files, float32, shape (N, D)."""
-        return np.concatenate(
-            [
-                self.model(torch.from_numpy(_pixels(chunk, self.preprocessing)).to(self.device))[0].cpu().numpy()
-                for chunk in _chunks(paths)
-            ]
-        )
-
-
-class BundleEmbedder:
-    """Embeds with a bundle, as a server would."""
-
-    def __init__(self, bundle: Path) -> None:
-        self.encoder = ImageEncoder(Bundle.open(bundle))
-
-    def __call__(self, paths: Sequence[Path]) -> NDArray[np.float32]:
-        """Embed files, float32, shape (N, D)."""
-        preprocessing = self.encoder.manifest.preprocessing
-        return np.concatenate(
-            [self.encoder.encode(_pixels(chunk, preprocessing)).embedding_BD for chunk in _chunks(paths)]
-        )
-
-
-def histogram_embeddings(paths: Sequence[Path]) -> NDArray[np.float32]:
-    """The colour-histogram baseline, float32, shape (N, 216)."""
-    return np.stack(
-        [color_histogram(np.asarray(decode_picture(read_picture(path), min_side_wanted=128))) for path in paths]
-    )
+    label: str
+    num_queries: int
+    rank_1: float
+    rank_5: float
+    mean_average_precision: float
 
 
 def evaluate(
     source: Path,
     pictures: LabelledPictures,
-    gallery: LabelledPictures | None,
+    gallery: LabelledPictures | None = None,
+    train: LabelledPictures | None = None,
     *,
     device: torch.device,
     feature: str | None = None,
+    protocols: Sequence[str] = ("retrieval",),
     baselines: bool = True,
-) -> dict[str, RetrievalScores]:
-    """Score a run or a bundle, and beside it the untrained network (runs only) and the colour histogram.
+) -> dict[str, Evaluation]:
+    """Measure a run or a bundle, and beside it the untrained network (runs only) and the colour histogram.
 
     Args:
-        source: folder of a run, or of a bundle.
+        source: folder of a run or of a bundle, or a checkpoint.
         pictures: the queries.
         gallery: what they are searched in; None means leave one out among the queries.
+        train: what kNN and linear probing learn from; the gallery if None.
         device: for a run; a bundle uses the CPU.
         feature: another feature of the run than its recipe names; not for bundles.
-        baselines: also score the baselines.
+        protocols: of `PROTOCOLS`.
+        baselines: also measure the baselines.
 
     Returns:
-        Scores by method name: "encoder", "untrained", "colour histogram".
+        By method: "encoder", "initial weights", "untrained", "colour histogram".
+
+    Raises:
+        ConfigError: a feature was named for a bundle, or linear probing has nothing to learn from.
+        SourceError: no query can be answered.
     """
-    scores = {}
+    train = train or gallery
+    if "linear" in protocols and train is None:
+        raise ConfigError("linear probing needs pictures to learn from; name them with --gallery, or use a --layout")
     if (source / MANIFEST_NAME).is_file():
         if feature is not None:
             raise ConfigError(f"{source} is a bundle: its feature is fixed; --feature goes with a run")
-        scores["encoder"] = _score(BundleEmbedder(source), pictures, gallery)
+        embedders: dict[str, Embedder] = {"encoder": BundleEmbedder(source)}
     else:
-        scores["encoder"] = _score(RunEmbedder(source, device, feature), pictures, gallery)
-        if baselines:
-            scores["untrained"] = _score(RunEmbedder(source, device, feature, untrained=True), pictures, gallery)
+        embedders = run_embedders(source, device, feature, baselines=baselines)
     if baselines:
-        scores["colour histogram"] = _score(histogram_embeddings, pictures, gallery)
-    return scores
+        embedders["colour histogram"] = histogram_embeddings
+    return {name: _measure(embed, pictures, gallery, train, protocols) for name, embed in embedders.items()}
 
 
-def _score(
-    embed: Callable[[Sequence[Path]], NDArray[np.float32]],
+def _measure(
+    embed: Embedder,
     pictures: LabelledPictures,
     gallery: LabelledPictures | None,
-) -> RetrievalScores:
-    queries_ND = embed(pictures.paths)
-    if gallery is None:
-        return leave_one_out(queries_ND, pictures.labels)
-    return query_gallery(queries_ND, pictures.labels, embed(gallery.paths), gallery.labels)
+    train: LabelledPictures | None,
+    protocols: Sequence[str],
+) -> Evaluation:
+    figures: dict[str, Figure] = {}
+    results = None
+    queries_QD = embed(pictures)
+    gallery_ND = embed(gallery) if gallery is not None else None
+    if "retrieval" in protocols:
+        gallery_labels = gallery.labels if gallery is not None else None
+        results = rank_queries(queries_QD, pictures.labels, gallery_ND, gallery_labels)
+        if not results.labels:
+            raise SourceError(
+                f"none of the {len(pictures.paths)} queries has another picture of its label to be found; retrieval "
+                "needs two of a label, or a --gallery that has the labels of the queries"
+            )
+        figures |= _retrieval_figures(results)
+    if "knn" in protocols or "linear" in protocols:
+        train_ND = gallery_ND if train is gallery or train is None else embed(train)
+        learn = (train_ND, train.labels) if train is not None and train_ND is not None else (None, None)
+        if "knn" in protocols:
+            figures |= _hit_figures("knn", classify_by_neighbours(queries_QD, pictures.labels, *learn))
+        if "linear" in protocols and learn[0] is not None and learn[1] is not None:
+            figures |= _hit_figures("linear", linear_probe(queries_QD, pictures.labels, learn[0], learn[1]))
+    return Evaluation(figures, results)
 
 
-def _chunks(paths: Sequence[Path]) -> list[Sequence[Path]]:
-    return [paths[start : start + BATCH_SIZE] for start in range(0, len(paths), BATCH_SIZE)]
+def _retrieval_figures(results: QueryResults) -> dict[str, Figure]:
+    return {
+        "rank_1": _figure((results.first_hit_A < 1).astype(np.float64)),
+        "rank_5": _figure((results.first_hit_A < 5).astype(np.float64)),
+        "mAP": _figure(results.average_precision_A),
+    }
 
 
-def _pixels(paths: Sequence[Path], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    return np.stack([read_pixels(path, preprocessing) for path in paths])
+def _hit_figures(name: str, hits: Hits) -> dict[str, Figure]:
+    return {f"{name}_top_1": _figure(hits.top_1_Q), f"{name}_top_5": _figure(hits.top_5_Q)}
+
+
+def _figure(values_Q: NDArray[np.float64]) -> Figure:
+    return Figure(float(values_Q.mean()), *confidence_interval(values_Q))
+
+
+def per_class(results: QueryResults) -> list[LabelScores]:
+    """Retrieval of each label, the hardest (lowest mAP) first."""
+    labels_A = np.asarray(results.labels)
+    rows = []
+    for label in sorted(set(results.labels)):
+        of_label = labels_A == label
+        first = results.first_hit_A[of_label]
+        rows.append(
+            LabelScores(
+                label=label,
+                num_queries=len(first),
+                rank_1=float((first < 1).mean()),
+                rank_5=float((first < 5).mean()),
+                mean_average_precision=float(results.average_precision_A[of_label].mean()),
+            )
+        )
+    return sorted(rows, key=lambda row: row.mean_average_precision)
+
+
+def most_confused(results: QueryResults, num_pairs: int) -> list[tuple[str, str, int, int]]:
+    """The pairs of labels that are most often taken for each other by the first neighbour.
+
+    Returns:
+        Label, other label, how often a query of the one found the other first or the reverse, and how many queries
+        the two labels have; the most frequent first.
+    """
+    num_of = Counter(results.labels)
+    confused = Counter(
+        (min(label, nearest), max(label, nearest))
+        for label, nearest in zip(results.labels, results.nearest_labels, strict=True)
+        if label != nearest
+    )
+    ranked = sorted(confused.items(), key=lambda item: (-item[1], item[0]))[:num_pairs]
+    return [(one, other, times, num_of[one] + num_of[other]) for (one, other), times in ranked]

@@ -1,7 +1,5 @@
 """Export: what is written agrees with torch, and what does not agree is not written."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -9,13 +7,12 @@ from pictures import write_picture_folder
 
 from encoder.bundle import Bundle
 from encoder.errors import BundleError, ParityError, SourceError
-from encoder.image_encoder import ImageEncoder
 from export import bundling
 from export.bundling import export_run
 from export.onnx_graph import to_onnx
 from training.checkpoint import build_model
+from training.embedders import BundleEmbedder, labelled_pictures, run_embedders
 from training.embedding import EmbeddingModel
-from training.evaluation import BundleEmbedder, RunEmbedder, evaluate, labelled_pictures
 from training.recipe import Recipe
 from training.trainer import train
 
@@ -77,8 +74,8 @@ def test_the_file_holds_no_path_of_the_machine(bundle):
 
 
 def test_run_and_bundle_embed_alike(run, bundle, photos):
-    paths = labelled_pictures(photos).paths
-    np.testing.assert_allclose(RunEmbedder(run, CPU, None)(paths), BundleEmbedder(bundle.path)(paths), atol=1e-5)
+    pictures, encoder = labelled_pictures(photos), run_embedders(run, CPU, baselines=False)["encoder"]
+    np.testing.assert_allclose(encoder(pictures), BundleEmbedder(bundle.path)(pictures), atol=1e-5)
 
 
 def test_half_weights_halve_the_file_and_agree(run, bundle, tmp_path):
@@ -101,9 +98,9 @@ def test_the_untrained_control_is_the_same_network_with_its_initial_weights(run,
     manifest, _ = export_run(run, tmp_path / "untrained", untrained=True)
     assert manifest.trained_on.startswith("nothing")
     assert manifest.id != bundle.manifest.id
-    paths = labelled_pictures(photos).paths
-    expected = RunEmbedder(run, CPU, None, untrained=True)(paths)
-    np.testing.assert_allclose(BundleEmbedder(tmp_path / "untrained")(paths), expected, atol=1e-5)
+    pictures = labelled_pictures(photos)
+    expected = run_embedders(run, CPU, baselines=True)["untrained"](pictures)
+    np.testing.assert_allclose(BundleEmbedder(tmp_path / "untrained")(pictures), expected, atol=1e-5)
 
 
 def test_without_pictures_there_is_no_proof_and_no_bundle(run, tmp_path):
@@ -119,24 +116,3 @@ def test_what_is_there_is_not_overwritten_unasked(run, tmp_path):
     with pytest.raises(BundleError, match="--overwrite"):
         export_run(run, tmp_path / "bundle")
     assert (tmp_path / "bundle" / "thesis.doc").exists()
-
-
-def test_evaluation_has_its_baselines_and_counts_what_it_leaves_out(run, bundle, photos, tmp_path):
-    folder = write_picture_folder(tmp_path / "set")
-    (folder / "loose.png").write_bytes((folder / "red" / "0.png").read_bytes())
-    (folder / "red" / "broken.png").write_bytes(b"no")
-    (folder / "lonely").mkdir()
-    (folder / "lonely" / "one.png").write_bytes((folder / "red" / "0.png").read_bytes())
-    pictures = labelled_pictures(folder)
-    assert len(pictures.paths) == 13
-    assert {path.name for path, _ in pictures.rejected} == {"loose.png", "broken.png"}
-    scores = evaluate(run, pictures, None, device=CPU)
-    assert list(scores) == ["encoder", "untrained", "colour histogram"]
-    assert (scores["encoder"].num_queries, scores["encoder"].num_without_positive) == (12, 1)
-    assert scores["colour histogram"].rank_5 == 1.0  # the labels are colours
-    gallery = evaluate(bundle.path, labelled_pictures(photos), pictures, device=CPU, baselines=False)
-    # The same pictures are in the gallery; one of them also under another label, and that one comes first.
-    assert gallery["encoder"].rank_1 == pytest.approx(11 / 12)
-    assert gallery["encoder"].rank_5 == 1.0
-    json.dumps(gallery["encoder"].__dict__)
-    assert ImageEncoder(bundle).dim == 192

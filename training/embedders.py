@@ -1,0 +1,163 @@
+"""What turns labelled picture files into embeddings to be measured: a run, its initial weights, a bundle, a histogram.
+
+A run and a bundle go through the preprocessing of the server.
+"""
+
+# N pictures, D embedding dim, S side in pixels.
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from encoder.bundle import Bundle
+from encoder.errors import PictureError, SourceError
+from encoder.histogram import color_histogram
+from encoder.image_encoder import ImageEncoder
+from encoder.preprocessing import preprocess
+from training.checkpoint import build_model, load_model
+from training.embedding import EmbeddingModel, serving_preprocessing
+from training.initial_weights import initial_model
+from training.layouts import decode_listed, list_split
+from training.model import LoDisc
+from training.recipe import Recipe
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class LabelledPictures:
+    """Picture files with a label each; those that cannot be decoded are left out and named.
+
+    Attributes:
+        paths: the files.
+        labels: one a file.
+        rejected: file and reason of each that was left out.
+        cut_bottom_px: rows to cut from the bottom of each picture (FGVC-Aircraft's banner).
+    """
+
+    paths: list[Path]
+    labels: list[str]
+    rejected: list[tuple[Path, str]]
+    cut_bottom_px: int = 0
+
+    def decode(self, path: Path, min_side_wanted: int) -> Image.Image:
+        """One of the files as an upright RGB picture."""
+        return decode_listed(path, self.cut_bottom_px, min_side_wanted)
+
+
+Embedder = Callable[[LabelledPictures], NDArray[np.float32]]
+
+
+def labelled_pictures(data: Path, layout: str = "folder", split: str = "test") -> LabelledPictures:
+    """The pictures of one split of a set, with their labels.
+
+    Raises:
+        SourceError: no picture has a label, or the set is not laid out so.
+    """
+    listing = list_split(data, layout, split, labelled=True)
+
+    def fault(path: Path) -> str | None:
+        try:
+            decode_listed(path, listing.cut_bottom_px, 32)
+        except PictureError as error:
+            return str(error)
+        return None
+
+    paths, labels, rejected = [], [], []
+    with ThreadPoolExecutor() as pool:
+        for path, label, found in zip(listing.paths, listing.labels, pool.map(fault, listing.paths), strict=True):
+            if label is None:
+                rejected.append((path, "not in a sub-folder, so it has no label"))
+            elif found is not None:
+                rejected.append((path, found))
+            else:
+                paths.append(path)
+                labels.append(label)
+    if not paths:
+        raise SourceError(f"{data} holds no labelled pictures; put those of one label into one sub-folder")
+    return LabelledPictures(paths, labels, rejected, listing.cut_bottom_px)
+
+
+class RunEmbedder:
+    """Embeds with a network of training.
+
+    Args:
+        model: the trained model, or one with its initial weights.
+        recipe: the run's, whose feature is the embedding unless `feature` names another.
+        device: where to compute.
+        feature: one of `training.recipe.FEATURES`, or several joined by +.
+    """
+
+    def __init__(self, model: LoDisc, recipe: Recipe, device: torch.device, feature: str | None = None) -> None:
+        recipe = recipe if feature is None else replace(recipe, feature=feature)
+        self.model = EmbeddingModel.from_lodisc(model, recipe.feature).to(device)
+        self.preprocessing = serving_preprocessing(recipe.image_size)
+        self.device = device
+
+    @torch.inference_mode()
+    def __call__(self, pictures: LabelledPictures) -> NDArray[np.float32]:
+        """Embeddings, float32, shape (N, D)."""
+
+        def embed(pixels_NSS3: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return self.model(torch.from_numpy(pixels_NSS3).to(self.device))[0].cpu().numpy()
+
+        side = self.preprocessing.image_size
+        return _in_batches(pictures, lambda path: preprocess(pictures.decode(path, side), self.preprocessing), embed)
+
+
+class BundleEmbedder:
+    """Embeds with a bundle, as a server would."""
+
+    def __init__(self, bundle: Path) -> None:
+        self.encoder = ImageEncoder(Bundle.open(bundle))
+
+    def __call__(self, pictures: LabelledPictures) -> NDArray[np.float32]:
+        """Embeddings, float32, shape (N, D)."""
+        preprocessing = self.encoder.manifest.preprocessing
+        return _in_batches(
+            pictures,
+            lambda path: preprocess(pictures.decode(path, preprocessing.image_size), preprocessing),
+            lambda pixels_NSS3: self.encoder.encode(pixels_NSS3).embedding_BD,
+        )
+
+
+def histogram_embeddings(pictures: LabelledPictures) -> NDArray[np.float32]:
+    """The colour-histogram baseline, float32, shape (N, 216)."""
+    return _in_batches(
+        pictures,
+        lambda path: color_histogram(np.asarray(pictures.decode(path, 128))),
+        lambda histograms: histograms,
+    )
+
+
+def run_embedders(
+    run: Path, device: torch.device, feature: str | None = None, *, baselines: bool
+) -> dict[str, Embedder]:
+    """The encoder of a run (its folder, or one of its checkpoints) and the networks it is measured against, by name.
+
+    "initial weights" is what the run began from, where its recipe names any; "untrained" has random weights.
+    """
+    model, state = load_model(run)
+    embedders: dict[str, Embedder] = {"encoder": RunEmbedder(model, state.recipe, device, feature)}
+    if baselines:
+        if state.recipe.init:
+            embedders["initial weights"] = RunEmbedder(initial_model(state.recipe), state.recipe, device, feature)
+        embedders["untrained"] = RunEmbedder(build_model(state.recipe), state.recipe, device, feature)
+    return embedders
+
+
+def _in_batches(
+    pictures: LabelledPictures,
+    read: Callable[[Path], NDArray[np.generic]],
+    embed: Callable[..., NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Read files in threads (Pillow releases the interpreter lock), embed them batch by batch."""
+    with ThreadPoolExecutor() as pool:
+        batches = (pictures.paths[start : start + BATCH_SIZE] for start in range(0, len(pictures.paths), BATCH_SIZE))
+        return np.concatenate([embed(np.stack(list(pool.map(read, batch)))) for batch in batches])
