@@ -1,0 +1,43 @@
+"""One process of `test_distributed`: torchrun -m, with a folder that holds what to compute on. Not a test itself.
+
+    torchrun --nproc-per-node 2 distributed_step.py FOLDER
+
+FOLDER holds inputs.pt (recipe fields, two views of the whole batch); each process takes its part of it, does one step
+of the model as training wraps it, and writes rank-N.pt.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from training.checkpoint import build_model
+from training.distributed import process_group, world_from_environment
+from training.recipe import Recipe
+
+
+def main() -> None:
+    """Do the step and write what came of it."""
+    torch.set_num_threads(1)
+    folder, world = Path(sys.argv[1]), world_from_environment()
+    inputs = torch.load(folder / "inputs.pt")
+    with process_group(world, torch.device("cpu")):
+        torch.manual_seed(world.rank)  # what the processes draw must not matter
+        model = build_model(Recipe(**inputs["recipe"])).train()
+        wrapped = DistributedDataParallel(model, broadcast_buffers=False)
+        view1, view2 = (inputs[name].chunk(world.size)[world.rank] for name in ("view1", "view2"))
+        losses = wrapped(view1, view2, inputs["momentum"], torch.Generator().manual_seed(0))
+        losses.total.backward()
+    torch.save(
+        {
+            "losses": torch.stack([losses.global_branch.detach(), losses.local_branch.detach()]),
+            "gradients": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
+            "state": model.state_dict(),
+        },
+        folder / f"rank-{world.rank}.pt",
+    )
+
+
+if __name__ == "__main__":
+    main()
