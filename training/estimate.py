@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-from encoder.errors import ConfigError
 from training.checkpoint import build_model, trained_parameters
 from training.distributed import World
 from training.holdout import divide
 from training.layouts import list_split
-from training.loading import Batch
+from training.loading import Batch, count_steps
 from training.pictures import stored_side
 from training.recipe import Recipe
 from training.step import TrainingStep
@@ -82,12 +81,7 @@ def estimate_run(recipe: Recipe, data: Path, device: torch.device, num_processes
         list_split(data, recipe.layout, "train", labelled=recipe.holdout > 0), data, recipe.holdout, recipe.seed
     )
     num_pictures = len(division.trained.paths)
-    steps_per_epoch = num_pictures // recipe.batch_size
-    if steps_per_epoch == 0:
-        raise ConfigError(
-            f"batch_size is {recipe.batch_size}, but {data} holds {num_pictures} pictures to train on; "
-            f"use --batch-size {num_pictures} or less"
-        )
+    steps_per_epoch = count_steps(num_pictures, recipe.batch_size, data)
     model = build_model(recipe).to(device).train()
     parameters = [parameter for _, parameter in trained_parameters(model)]
     optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)

@@ -92,9 +92,10 @@ def evaluate(
 
     Raises:
         ConfigError: a feature was named for a bundle, or linear probing has nothing to learn from.
-        SourceError: no query can be answered.
+        SourceError: no query can be answered, or there is only one label.
     """
     train = train or gallery
+    _require_two_labels(pictures, gallery)
     if "linear" in protocols and train is None:
         raise ConfigError("linear probing needs pictures to learn from; name them with --gallery, or use a --layout")
     if (source / MANIFEST_NAME).is_file():
@@ -106,6 +107,16 @@ def evaluate(
     if baselines:
         embedders["colour histogram"] = histogram_embeddings
     return {name: _measure(embed, pictures, gallery, train, protocols) for name, embed in embedders.items()}
+
+
+def _require_two_labels(pictures: LabelledPictures, gallery: LabelledPictures | None) -> None:
+    """With one label every answer is right, whatever the encoder."""
+    labels = {*pictures.labels, *(gallery.labels if gallery is not None else ())}
+    if len(labels) < 2:
+        raise SourceError(
+            f"all {len(pictures.labels)} pictures are labelled {pictures.labels[0]!r}, so every answer would be right; "
+            "give pictures of at least two labels, one sub-folder each"
+        )
 
 
 def _measure(

@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from encoder.errors import ConfigError, SourceError
 from training.distributed import World
 from training.pictures import PictureStore
 from training.views import batch_order
@@ -31,6 +33,23 @@ class Batch:
     pixels_BQQ3: Tensor
     aspect_B: Tensor
     wait_s: float
+
+
+def count_steps(num_pictures: int, batch_size: int, data: Path) -> int:
+    """Steps of an epoch.
+
+    Raises:
+        SourceError: fewer than two pictures: there is no negative.
+        ConfigError: the batch is larger than the set.
+    """
+    if num_pictures < 2:
+        raise SourceError(f"{data}: {num_pictures} pictures to train on; contrastive training needs at least 2")
+    if num_pictures < batch_size:
+        raise ConfigError(
+            f"batch_size is {batch_size}, but {data} holds {num_pictures} pictures to train on; "
+            f"use --batch-size {num_pictures} or less"
+        )
+    return num_pictures // batch_size
 
 
 def batches(

@@ -8,6 +8,7 @@ kept beside it; the random crop undoes the squeeze. Labels are never looked at h
 
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoder.errors import PictureError, SourceError
+from encoder.errors import PictureError, SourceError, TrainingError
 from training.layouts import Listing, decode_listed
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def open_picture_store(
 
     Raises:
         SourceError: fewer than two pictures can be decoded, or more than `max_unreadable` cannot.
+        TrainingError: the decoded pictures cannot be written.
     """
     files = listing.paths
     side = stored_side(image_size)
@@ -121,9 +123,15 @@ def _report_unreadable(rejected: list[tuple[str, str]], index_path: Path) -> Non
 
 
 def _decode_all(listing: Listing, data: Path, pixels_path: Path, side: int) -> dict[str, Any]:
-    """Decode in threads (Pillow releases the interpreter lock) and write row by row, in the order of the listing."""
+    """Decode in threads (Pillow releases the interpreter lock) and write row by row, in the order of the listing.
+
+    Written as a file and not through a memory map: a full disk is then an error and not a killed process.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
     files = listing.paths
-    pixels = np.lib.format.open_memmap(pixels_path, mode="w+", dtype=np.uint8, shape=(len(files), side, side, 3))
+    shape = (len(files), side, side, 3)
     paths: list[object] = []
     aspects: list[object] = []
     rejected: list[object] = []
@@ -131,17 +139,26 @@ def _decode_all(listing: Listing, data: Path, pixels_path: Path, side: int) -> d
     def decode(path: Path) -> tuple[NDArray[np.uint8], float] | PictureError:
         return _decode_square(path, side, listing.cut_bottom_px)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, result in zip(files, pool.map(decode, files), strict=True):
-            relative = path.relative_to(data).as_posix()
-            if isinstance(result, PictureError):
-                rejected.append([relative, str(result)])
-                continue
-            square, aspect = result
-            pixels[len(paths)] = square
-            paths.append(relative)
-            aspects.append(aspect)
-    pixels.flush()
+    try:
+        with pixels_path.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            num_header = file.tell()
+            for path, result in zip(files, pool.map(decode, files), strict=True):
+                relative = path.relative_to(data).as_posix()
+                if isinstance(result, PictureError):
+                    rejected.append([relative, str(result)])
+                    continue
+                square, aspect = result
+                file.write(square.tobytes())
+                paths.append(relative)
+                aspects.append(aspect)
+            file.truncate(num_header + math.prod(shape))  # the header counts the rejected too
+    except OSError as error:
+        pixels_path.unlink(missing_ok=True)
+        raise TrainingError(
+            f"the decoded pictures could not be written to {pixels_path}: {error.strerror or error}; they take "
+            f"{math.prod(shape) / 2**20:.0f} MiB: free some space, or put --out on another disk"
+        ) from error
     return {"paths": paths, "aspect": aspects, "rejected": rejected}
 
 

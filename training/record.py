@@ -4,6 +4,7 @@ Measuring happens here too, at the end of epochs: collapse stops the run, and th
 are the best so far.
 """
 
+import contextlib
 import json
 import time
 from dataclasses import replace
@@ -52,7 +53,10 @@ class RunRecord:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.active:
+        if not self.active:
+            return
+        # A fault that is already on its way says more than one of closing files (a full disk has both).
+        with contextlib.suppress(OSError) if kind is not None else contextlib.nullcontext():
             self.log.close()
             self.tensorboard.close()
             write_report(self.run)
@@ -90,6 +94,7 @@ class RunRecord:
         self.tensorboard.scalars(step, {f"epoch/{key}": value for key, value in means.items()})
         if is_epoch_end and self._is_due(epoch + 1, NUM_MASK_PICTURES):
             self._draw_masks(step, epoch + 1)
+        self.tensorboard.flush()
         self._totals, self.epoch_started = [], time.monotonic()
         if self._spread is not None:
             require_no_collapse(self._spread, epoch + 1)

@@ -40,7 +40,11 @@ pre { background: #f6f6f4; padding: 1em; overflow-x: auto } img { max-width: 100
 
 
 def write_report(run: Path) -> Path:
-    """Write `report.html` into the folder of a run from what lies there, and return its path."""
+    """Write `report.html` into the folder of a run from what lies there, and return its path.
+
+    Raises:
+        OSError: it cannot be written; a report that is there stays.
+    """
     lines = read_log(run / "log.jsonl")
     sections = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
@@ -57,8 +61,12 @@ def write_report(run: Path) -> Path:
     ]
     path = run / REPORT_NAME
     partial = path.with_suffix(".partial")
-    partial.write_text("\n".join(part for part in sections if part) + "\n", encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text("\n".join(part for part in sections if part) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
     return path
 
 

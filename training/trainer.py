@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch.optim import AdamW
 
-from encoder.errors import ConfigError
+from encoder.errors import ConfigError, TrainingError
 from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, save_checkpoint
 from training.distributed import World, process_group, wait_for_all
 from training.holdout import divide
 from training.layouts import Listing, list_split
-from training.loading import batches
+from training.loading import batches, count_steps
 from training.model import LoDisc
 from training.monitor import Monitor
 from training.pictures import PictureStore, open_picture_store
@@ -83,7 +83,7 @@ def train(
     Raises:
         SourceError: the pictures are missing, too few, or too many of them unreadable.
         ConfigError: the run was started with another recipe or other pictures, or the batch does not fit.
-        TrainingError: the loss is no longer finite, the embedding has collapsed, or a checkpoint cannot be written.
+        TrainingError: the loss is no longer finite, the embedding has collapsed, or the disk is full.
     """
     if recipe.precision == "auto":
         raise ConfigError("precision is auto; settle it with training.device.resolve_precision first")
@@ -92,15 +92,8 @@ def train(
         raise ConfigError(f"batch_size is {recipe.batch_size}, expected a multiple of the {world.size} processes")
     with process_group(world, device):
         store, held_out = _open_pictures(recipe, data, run, world, max_unreadable)
-        steps_per_epoch = len(store) // recipe.batch_size
-        if steps_per_epoch == 0:
-            raise ConfigError(
-                f"batch_size is {recipe.batch_size}, but {data} holds {len(store)} pictures to train on; "
-                f"use --batch-size {len(store)} or less"
-            )
+        steps_per_epoch = count_steps(len(store), recipe.batch_size, data)
         model, optimizer, state = start_or_resume(recipe, run, data, len(store), device, world)
-        if world.is_first:
-            save_recipe(recipe, run / "recipe.toml")
         if compiled:
             model.base.backbone.compile()
             model.momentum.backbone.compile()
@@ -116,7 +109,9 @@ def train(
         )
         monitor = Monitor(model, store, held_out, recipe.image_size, device)
         record = RunRecord(run, monitor, state, steps_per_epoch, active=world.is_first)
-        with _stop_signals() as stop, progress, record, closing(loading):
+        with _write_faults(run), _stop_signals() as stop, progress, record, closing(loading):
+            if world.is_first:
+                save_recipe(recipe, run / "recipe.toml")
             saver = _Saver(run, model, optimizer, record, keep_last)
             for batch in loading:
                 epoch, position = divmod(step, steps_per_epoch)
@@ -191,6 +186,18 @@ def _open_pictures(
     if not world.is_first and world.local_rank != 0:
         opened = open_both()
     return opened
+
+
+@contextmanager
+def _write_faults(run: Path) -> Iterator[None]:
+    """A full disk while logging told in one line, as one while saving is."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{error.filename or run} could not be written: {error.strerror or error}; free some space and run the "
+            "same command to resume from the last checkpoint"
+        ) from error
 
 
 @contextmanager

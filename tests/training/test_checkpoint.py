@@ -84,3 +84,21 @@ def test_damaged_foreign_and_missing_files_are_refused(trained, tmp_path):
     path.unlink()
     with pytest.raises(ConfigError, match="holds no checkpoint"):
         load_model(tmp_path)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_with_what_differs(trained, tmp_path):
+    """Its tensors are those of one network, its recipe says another."""
+    other = Recipe(**RECIPE.__dict__ | {"patch_size": 8})
+    save_checkpoint(tmp_path, *trained, RunState(other, 3, "/data", 12, 4.5))
+    with pytest.raises(ConfigError, match="holds another network than its recipe says .*size mismatch"):
+        load_model(tmp_path)
+    other = Recipe(**RECIPE.__dict__ | {"encoder": "small"})
+    save_checkpoint(tmp_path, *trained, RunState(other, 3, "/data", 12, 4.5))
+    with pytest.raises(ConfigError, match="holds another network than its recipe says"):
+        load_model(tmp_path)
+
+
+def test_the_file_is_as_readable_as_any_other(trained, tmp_path):
+    path = save_checkpoint(tmp_path, *trained, STATE)
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -10,7 +10,7 @@ from pictures import drawn, write_picture_folder
 from encoder.errors import ConfigError, SourceError
 from encoder.retrieval_metrics import rank_queries
 from lodisc.cli import main
-from training.embedders import BundleEmbedder, labelled_pictures, run_embedders
+from training.embedders import BundleEmbedder, LabelledPictures, labelled_pictures, run_embedders
 from training.evaluation import evaluate, most_confused, per_class
 from training.recipe import Recipe
 from training.trainer import train
@@ -122,6 +122,8 @@ def test_what_cannot_be_measured_is_said(run, tiny_bundle, photos, tmp_path):
         drawn((9, 9, 99), 1).save(tmp_path / "singles" / label / "0.png")
     with pytest.raises(SourceError, match="none of the 2 queries"):
         evaluate(run, labelled_pictures(tmp_path / "singles"), device=CPU)
+    with pytest.raises(SourceError, match="all 4 pictures are labelled 'red'"):
+        evaluate(run, LabelledPictures(pictures.paths[:4], ["red"] * 4, []), device=CPU)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"empty"):
         labelled_pictures(tmp_path / "empty")

@@ -10,11 +10,12 @@ import time
 
 import pytest
 import torch
-from pictures import write_picture_folder
+from pictures import drawn, file_bytes, write_picture_folder
 from safetensors.torch import load_file
 
 from encoder.errors import ConfigError, SourceError, TrainingError
-from training.checkpoint import CHECKPOINT_NAME, load_model, read_state
+from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, load_model, read_state
+from training.monitor import Monitor
 from training.recipe import Recipe
 from training.trainer import train
 
@@ -34,9 +35,21 @@ def tensors(run):
     return load_file(run / CHECKPOINT_NAME)
 
 
-@pytest.mark.parametrize("local", ["zero", "drop", "random", "none"])
-def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(photos, tmp_path, local):
-    recipe = Recipe(**TINY, local=local)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"local": "zero"},
+        {"local": "drop"},
+        {"local": "random"},
+        {"local": "none"},
+        {"predictor_dropout": 0.2, "momentum_updates": 4, "projector": "none", "feature": "predictor"},
+        {"micro_batch": 4, "precision": "bf16"},
+        {"holdout": 0.4, "batch_size": 3, "seed": 1},
+    ],
+    ids=lambda changes: "-".join(changes) + "-" + str(next(iter(changes.values()))),
+)
+def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(photos, tmp_path, changes):
+    recipe = Recipe(**TINY | changes)
     whole = train(recipe, photos, tmp_path / "whole", device=CPU, quiet=True)
     for stop in (1, 3, 4, 6):
         part = train(recipe, photos, tmp_path / "parts", device=CPU, max_steps=stop, quiet=True)
@@ -46,6 +59,10 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(photos, tmp_path, 
     assert any(name.startswith("optimizer.exp_avg.") for name in one)
     differing = [name for name in one if not torch.equal(one[name], other[name])]
     assert differing == []
+    assert (tmp_path / "whole" / BEST_NAME).is_file() == (recipe.holdout > 0)
+    if recipe.holdout > 0:
+        best, again = (load_file(tmp_path / run / BEST_NAME) for run in ("whole", "parts"))
+        assert all(torch.equal(best[name], again[name]) for name in best)
 
 
 def test_a_finished_run_is_left_as_it_is(photos, tmp_path):
@@ -115,12 +132,48 @@ def test_too_many_unreadable_pictures_stop_the_start(photos, tmp_path):
     assert train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_unreadable=0.2, quiet=True).step == 6
 
 
-def test_too_few_pictures(tmp_path):
+@pytest.mark.parametrize("content", [b"", file_bytes(drawn((9, 9, 99), 0))], ids=["none", "one"])
+def test_too_few_pictures(tmp_path, content):
     (tmp_path / "one").mkdir()
-    for content, message in ((b"", "0 of 1"),):
-        (tmp_path / "one" / "a.png").write_bytes(content)
-        with pytest.raises(SourceError, match=message):
-            train(Recipe(**TINY), tmp_path / "one", tmp_path / "run", device=CPU, quiet=True)
+    (tmp_path / "one" / "a.png").write_bytes(content)
+    with pytest.raises(SourceError, match="at least 2"):
+        train(Recipe(**TINY), tmp_path / "one", tmp_path / "run", device=CPU, quiet=True)
+
+
+def test_two_identical_pictures_train_a_step_and_one_class_is_as_good_as_many(photos, tmp_path):
+    """Labels are not read, so a folder of one class is any folder."""
+    recipe = Recipe(**TINY | {"batch_size": 4, "epochs": 1})
+    assert train(recipe, photos / "red", tmp_path / "red", device=CPU, quiet=True).step == 1
+
+
+def test_the_newest_checkpoints_and_the_best_stay(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.trainer.SAVE_EVERY_S", -1.0)  # save every step
+    recipe = Recipe(**TINY | {"holdout": 0.4, "batch_size": 3, "epochs": 4, "seed": 1})
+    result = train(recipe, photos, tmp_path / "run", device=CPU, keep_last=3, quiet=True)
+    found = sorted(path.name for path in (tmp_path / "run").glob("*.safetensors"))
+    last = result.num_steps
+    aside = [f"checkpoint-{step:08d}.safetensors" for step in (last - 2, last - 1)]
+    assert found == [BEST_NAME, *aside, CHECKPOINT_NAME]
+    assert [read_state(tmp_path / "run" / name).step for name in (*aside, CHECKPOINT_NAME)] == [
+        last - 2,
+        last - 1,
+        last,
+    ]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    best = max(lines, key=lambda line: line["mAP"])
+    assert read_state(tmp_path / "run" / BEST_NAME).step == best["step"]
+    assert result.best_map == best["mAP"]
+    # What is measured is what `best.safetensors` holds.
+    assert 0 < best["mAP"] <= best["rank_5"] <= 1
+
+
+def test_a_collapsed_embedding_stops_the_run_with_a_diagnosis_and_keeps_what_was_saved(photos, tmp_path, monkeypatch):
+    recipe = Recipe(**TINY)
+    train(recipe, photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
+    monkeypatch.setattr(Monitor, "_cls", lambda self, store, rows: torch.ones(len(rows), 8))
+    with pytest.raises(TrainingError, match="collapsed in epoch 2.*effective rank 1.0.*lower --lr"):
+        train(recipe, photos, tmp_path / "run", device=CPU, quiet=True)
+    assert read_state(tmp_path / "run").step == 2
 
 
 def lodisc(*arguments, **options):
@@ -151,6 +204,46 @@ def test_sigterm_saves_and_the_same_command_resumes(photos, tmp_path):
     again = lodisc(*command, "--max-steps", step + 2)
     assert again.returncode == 0, again.stderr
     assert read_state(run).step == step + 2
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+from lodisc.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(photos, tmp_path):
+    """A limit on the size of files stands for the full disk: writing beyond it fails as there."""
+    run = tmp_path / "run"
+    command = ["train", "--data", photos, "--out", run, *FLAGS, "--epochs=3", "--quiet"]
+
+    def limited(num_bytes, *more):
+        arguments = [sys.executable, "-c", LIMITED, str(num_bytes), *map(str, (*command, *more))]
+        return subprocess.run(arguments, capture_output=True, text=True, check=False)
+
+    done = limited(20_000)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "decoded pictures could not be written" in done.stderr
+    assert lodisc(*command, "--max-steps", 2).returncode == 0
+    before = (run / CHECKPOINT_NAME).read_bytes()
+    for num_bytes, message in (
+        (1_000_000, "checkpoint.safetensors could not be written"),
+        (500, "could not be written"),
+    ):
+        done = limited(num_bytes)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert message in done.stderr
+        assert "free some space" in done.stderr
+        assert (run / CHECKPOINT_NAME).read_bytes() == before
+        assert list(run.rglob("*.partial")) == []
+    again = lodisc(*command)
+    assert again.returncode == 0, again.stderr
+    whole = train(Recipe(**TINY), photos, tmp_path / "whole", device=CPU, quiet=True)
+    assert whole.step == read_state(run).step
+    one, other = tensors(run), tensors(tmp_path / "whole")
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
 def test_faults_are_one_clear_line_and_exit_code_2(photos, tmp_path):
