@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW
 
 from training.checkpoint import build_model, trained_parameters
@@ -112,7 +112,7 @@ def _measure(step: TrainingStep, num_processes: int) -> tuple[float, int]:
     batch = Batch(noise, torch.ones(num, device=device), 0.0)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    saved = _SavedTensors()
+    saved = _SavedTensors(step.model)
     seconds = []
     for number in range(1 + NUM_TIMED):
         started = time.monotonic()
@@ -128,15 +128,20 @@ def _measure(step: TrainingStep, num_processes: int) -> tuple[float, int]:
 
 
 class _SavedTensors(torch.autograd.graph.saved_tensors_hooks):
-    """Counts the bytes that a forward keeps for its backward, each storage once. A CPU has no other counter."""
+    """Counts the bytes that a forward keeps for its backward, each storage once. A CPU has no other counter.
 
-    def __init__(self) -> None:
+    A model's own parameters are kept too, but take no memory of their own.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
         self._storages: dict[int, int] = {}
+        self._parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
         super().__init__(self._note, lambda tensor: tensor)
 
     def _note(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        self._storages[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in self._parameters:
+            self._storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     @property

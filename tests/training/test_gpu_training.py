@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from pictures import write_picture_folder
 
 from training.checkpoint import build_model
 from training.recipe import Recipe
+from training.trainer import train
 
 pytestmark = [
     pytest.mark.gpu,
@@ -33,3 +35,15 @@ def test_the_gpu_computes_what_the_cpu_computes(local):
 @pytest.mark.parametrize("local", ["zero", "drop", "random", "none"])
 def test_mixed_precision_is_close(local):
     assert losses("cuda", "bf16", local)[0] == pytest.approx(losses("cuda", "fp32", local)[0], rel=2e-2)
+
+
+def test_a_run_trains_and_resumes_on_the_gpu(tmp_path):
+    photos = write_picture_folder(tmp_path / "photos")
+    recipe = Recipe(
+        encoder="nano", image_size=64, patch_size=8, hidden_dim=64, projection_dim=32, batch_size=4, epochs=2,
+        precision="bf16",
+    )  # fmt: skip
+    for last in (2, 6):
+        result = train(recipe, photos, tmp_path / "run", device=torch.device("cuda"), max_steps=last, quiet=True)
+        assert result.step == last
+    assert (tmp_path / "run" / "report.html").is_file()

@@ -11,16 +11,20 @@ from training.pivotal import fuse_attention, pivotal_mask, zero_masked
 from training.vit import VisionTransformer
 
 
-def make_model(local="zero"):
+def make_model(local="zero", **options):
     torch.manual_seed(0)
     backbone = VisionTransformer(image_size=24, patch_size=4, width=16, depth=2, num_heads=2)
-    return LoDisc(backbone, local=local, keep_ratio=0.3, temperature=0.2, hidden_dim=32, projection_dim=8)
+    return LoDisc(backbone, local=local, keep_ratio=0.3, temperature=0.2, hidden_dim=32, projection_dim=8, **options)
 
 
 @pytest.fixture
 def views():
     generator = torch.Generator().manual_seed(5)
     return torch.randn(6, 3, 24, 24, generator=generator), torch.randn(6, 3, 24, 24, generator=generator)
+
+
+def contrast(query, key):
+    return info_nce(query, key, 0.2)
 
 
 def plain_step(model, view1, view2, momentum):
@@ -113,3 +117,67 @@ def test_heads_are_moco_v3s():
     ]
     last = build_mlp(2, 8, 32, 4)[-1]
     assert not last.affine
+
+
+def test_the_published_codes_momentum_updates(views):
+    """Keys from the first state, masks from the second, local keys from the third; a fourth after the losses."""
+    model = make_model(momentum_updates=4)
+    with torch.no_grad():
+        for number, parameter in enumerate(model.base.parameters()):
+            parameter.add_(0.02 * (number % 3 - 1))
+    plain = copy.deepcopy(model)
+    losses = model(*views, 0.9, torch.Generator())
+
+    def move():
+        with torch.no_grad():
+            for mom, base in zip(plain.momentum.parameters(), plain.base.parameters(), strict=True):
+                mom.copy_(0.9 * mom + 0.1 * base)
+
+    @torch.no_grad()
+    def keys(pictures):
+        return [plain.momentum.projector(plain.momentum.backbone(view).cls_BD) for view in pictures]
+
+    q1, q2 = (plain.predictor(plain.base.projector(plain.base.backbone(view).cls_BD)) for view in views)
+    move()
+    k1, k2 = keys(views)
+    move()
+    with torch.no_grad():
+        attention = [plain.momentum.backbone(view, with_attention=True).cls_attention_LBP for view in views]
+    masked = [
+        zero_masked(view, pivotal_mask(fuse_attention(rows), 0.3)) for view, rows in zip(views, attention, strict=True)
+    ]
+    move()
+    km1, km2 = keys(masked)
+    move()
+    torch.testing.assert_close(
+        losses.global_branch, info_nce(q1, k2, 0.2) + info_nce(q2, k1, 0.2), rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(
+        losses.local_branch, info_nce(q1, km2, 0.2) + info_nce(q2, km1, 0.2), rtol=1e-4, atol=1e-5
+    )
+    for name, value in plain.momentum.named_parameters():
+        torch.testing.assert_close(model.momentum.get_parameter(name), value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_without_a_projector_the_keys_are_the_raw_cls_features(views):
+    model = make_model("none", projector="none")
+    assert model.momentum.projector(torch.ones(2, 16)).equal(torch.ones(2, 16))
+    plain = copy.deepcopy(model)
+    with torch.no_grad():
+        for mom, base in zip(plain.momentum.parameters(), plain.base.parameters(), strict=True):
+            mom.copy_(0.9 * mom + 0.1 * base)
+        k1, k2 = (plain.momentum.backbone(view).cls_BD for view in views)
+    q1, q2 = (plain.predictor(plain.base.backbone(view).cls_BD) for view in views)
+    losses = model(*views, 0.9, torch.Generator())
+    torch.testing.assert_close(
+        losses.global_branch, info_nce(q1, k2, 0.2) + info_nce(q2, k1, 0.2), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_dropout_is_the_predictors_and_only_in_training(views):
+    model = make_model("none", predictor_dropout=0.5)
+    z = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
+    assert not torch.equal(model.predictor(z), model.predictor(z))
+    model.eval()
+    assert torch.equal(model.predictor(z), model.predictor(z))
+    assert not any(isinstance(layer, torch.nn.Dropout) for layer in model.base.modules())

@@ -20,6 +20,12 @@ def test_equals_sort_and_threshold(num_patches, keep_ratio):
     assert pivotal_mask(scores, keep_ratio).tolist() == expected
 
 
+def test_equals_sort_and_threshold_among_many_ties():
+    scores = torch.randint(0, 7, (200, 64), generator=torch.Generator().manual_seed(1)).float().log()  # log 0 is -inf
+    expected = [mask_by_sorting(row, 0.3) for row in scores.tolist()]
+    assert pivotal_mask(scores, 0.3).tolist() == expected
+
+
 def test_ties_at_the_threshold_are_dropped():
     scores = torch.tensor([[5.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0]])
     assert pivotal_mask(scores, 0.3).tolist() == [mask_by_sorting(scores[0].tolist(), 0.3)]

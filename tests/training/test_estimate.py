@@ -1,0 +1,56 @@
+"""`lodisc train --dry-run`: figures against the run itself, and nothing written."""
+
+import pytest
+import torch
+from pictures import write_picture_folder
+
+from encoder.errors import ConfigError
+from lodisc.cli import main
+from training.checkpoint import CHECKPOINT_NAME
+from training.estimate import estimate_run
+from training.recipe import Recipe
+from training.trainer import train
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(
+    encoder="nano", image_size=32, patch_size=16, hidden_dim=32, projection_dim=16, epochs=2, batch_size=4, lr=1e-3
+)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_picture_folder(tmp_path / "photos")
+
+
+def test_its_figures_are_those_of_the_run(photos, tmp_path):
+    estimate = estimate_run(RECIPE, photos, CPU)
+    result = train(RECIPE, photos, tmp_path / "run", device=CPU, quiet=True)
+    assert (estimate.num_steps, estimate.steps_per_epoch, estimate.num_pictures) == (result.num_steps, 3, 12)
+    checkpoint = (tmp_path / "run" / CHECKPOINT_NAME).stat().st_size
+    pictures = (tmp_path / "run" / "pictures" / "pictures.npy").stat().st_size
+    assert estimate.disk_bytes == pytest.approx(2 * checkpoint + pictures, rel=0.02)
+    # Both encoders, gradients and two moments of one of them, in float32, and something for the forward.
+    assert estimate.memory_bytes > 4 * (estimate.num_all + 3 * estimate.num_trained)
+
+
+def test_a_larger_batch_keeps_more_for_the_backward(photos):
+    small, large = (
+        estimate_run(Recipe(**RECIPE.__dict__ | {"batch_size": size}), photos, CPU).memory_bytes for size in (3, 12)
+    )
+    weights = 4 * (estimate_run(RECIPE, photos, CPU).num_all + 3 * estimate_run(RECIPE, photos, CPU).num_trained)
+    assert (large - weights) / (small - weights) == pytest.approx(4, rel=0.3)
+
+
+def test_the_command_prints_and_writes_nothing(photos, tmp_path, capsys):
+    flags = ["--encoder=nano", "--image-size=32", "--hidden-dim=32", "--batch-size=4", "--epochs=2"]
+    assert main(["train", "--data", str(photos), "--out", str(tmp_path / "run"), *flags, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()] == [
+        "parameters", "pictures", "steps", "memory", "disk", "time",
+    ]  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_faults_are_those_of_the_run(photos):
+    with pytest.raises(ConfigError, match="--batch-size 12 or less"):
+        estimate_run(Recipe(**RECIPE.__dict__ | {"batch_size": 13}), photos, CPU)
