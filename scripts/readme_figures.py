@@ -6,6 +6,7 @@ python scripts/readme_figures.py --check    exit 1 if README.md is not what it w
 
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -36,7 +37,91 @@ def chain() -> str:
     return "```console\n" + "\n".join(steps) + "```"
 
 
-SECTIONS = {"demo_rates": demo_rates, "chain": chain}
+def training_step() -> str:
+    """The table of `benchmarks/training_step.py`."""
+    result = json.loads((RESULTS / "training_step.json").read_text(encoding="utf-8"))
+    names = {
+        "published": "published step",
+        "zero": "`zero`",
+        "drop": "`drop`",
+        "plain_moco_v3": "MoCo v3, plain",
+        "moco_v3": "MoCo v3, ours",
+    }
+    batches = result["batches"]
+    header = "".join(f" seconds, batch {one['batch']} | peak MiB |" for one in batches)
+    lines = [f"| step | GFLOP a picture |{header}", "|---|---|" + "---|---|" * len(batches)]
+    for method, name in names.items():
+        cells = "".join(
+            f" {one['methods'][method]['median_s']:.2f} | {one['methods'][method]['peak_memory_mib']} |"
+            for one in batches
+        )
+        lines.append(f"| {name} | {result['gflop_a_picture'][method]} |{cells}")
+    ratios = [
+        f"At batch {one['batch']}: `published` / `zero` {one['ratio_zero']:.2f} "
+        f"({one['ratio_zero_spread'][0]:.2f} to {one['ratio_zero_spread'][1]:.2f}), `published` / `drop` "
+        f"{one['ratio_drop']:.2f} ({one['ratio_drop_spread'][0]:.2f} to {one['ratio_drop_spread'][1]:.2f}), MoCo v3 "
+        f"ours / plain {one['moco_v3_over_plain']:.2f}."
+        for one in batches
+    ]
+    about = (
+        f"ViT-{result['encoder']}, {result['precision']}, {result['device']}, {result['rounds']} interleaved rounds."
+    )
+    return "\n".join([*lines, "", " ".join([*ratios, about])])
+
+
+def quality() -> str:
+    """The table of `benchmarks/quality.py`: mean and standard deviation over the seeds."""
+    result = json.loads((RESULTS / "quality.json").read_text(encoding="utf-8"))
+    figures = ("rank_1", "rank_5", "mean_average_precision")
+    lines = ["| set | method | rank-1 | rank-5 | mAP |", "|---|---|---|---|---|"]
+    for name, protocol in result["protocols"].items():
+        runs = [run for run in result["runs"] if run["set"] == name]
+        scores = {
+            method: [run["scores"] for run in runs if run["method"] == method]
+            for method in dict.fromkeys(run["method"] for run in runs)
+        }
+        scores["untrained"] = [run["untrained"] for run in runs if run["method"] == runs[0]["method"]]
+        scores["colour histogram"] = [result["baselines"][name]["colour histogram"]]
+        for method, of_seeds in scores.items():
+            cells = " | ".join(_mean_and_spread([each[figure] for each in of_seeds]) for figure in figures)
+            lines.append(f"| {name} ({protocol}) | {method} | {cells} |")
+    runs, size = result["runs"], result["size"]
+    steps = sorted({run["steps"] for run in runs})
+    seeds = len({run["seed"] for run in runs})
+    about = (
+        f"ViT-{size['encoder']}/{size['patch_size']} at {size['image_size']} pixels from nothing, batch "
+        f"{size['batch_size']}, {' or '.join(map(str, steps))} steps, mean of {seeds} seeds ± standard deviation."
+    )
+    return "\n".join([*lines, "", about])
+
+
+def _mean_and_spread(values: list[float]) -> str:
+    mean = f"{100 * statistics.mean(values):.1f}%"
+    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+
+
+def pointing() -> str:
+    """The table of `benchmarks/pointing.py`."""
+    result = json.loads((RESULTS / "pointing.json").read_text(encoding="utf-8"))
+    rows = [
+        f"| {name} | {one['marks']:.1%} | {one['area']:.1%} | {one['pictures']:.1%} |" for name, one in result.items()
+    ]
+    return "\n".join(
+        [
+            "| patches | marks covered | area of the marks | pictures with all marks covered |",
+            "|---|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+SECTIONS = {
+    "demo_rates": demo_rates,
+    "chain": chain,
+    "training_step": training_step,
+    "quality": quality,
+    "pointing": pointing,
+}
 
 
 def generated(readme: str) -> str:

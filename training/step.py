@@ -45,10 +45,7 @@ class TrainingStep:
     def __init__(self, model: LoDisc, optimizer: AdamW, recipe: Recipe, device: torch.device, world: World) -> None:
         self.model: LoDisc | DistributedDataParallel = model
         if world.size > 1:
-            # Buffers need no broadcast: the batch norms see the same statistics in every process.
-            self.model = DistributedDataParallel(
-                model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
-            )
+            self.model = DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
         self.optimizer, self.recipe, self.device, self.world = optimizer, recipe, device, world
 
     def __call__(

@@ -25,7 +25,7 @@ def main() -> None:
     with process_group(world, torch.device("cpu")):
         torch.manual_seed(world.rank)  # what the processes draw must not matter
         model = build_model(Recipe(**inputs["recipe"])).train()
-        wrapped = DistributedDataParallel(model, broadcast_buffers=False)
+        wrapped = DistributedDataParallel(model)
         view1, view2 = (inputs[name].chunk(world.size)[world.rank] for name in ("view1", "view2"))
         losses = wrapped(view1, view2, inputs["momentum"], torch.Generator().manual_seed(0))
         losses.total.backward()
