@@ -191,6 +191,7 @@ def _refuse_other_architecture(ours: OurTensors, backbone: VisionTransformer, so
         raise ConfigError(f"{source} does not fit the recipe: {'; '.join(faults)}")
     known = set(backbone.state_dict())
     strange = sorted(name for name in tensors if name.startswith("blocks.") and name not in known)
+    strange += [name for name in ours.unused if name.startswith("norm_pre.")]  # CLIP's norm before the first layer
     absent = sorted(name for name in known if name.startswith("blocks.") and name not in tensors)
     if strange or absent:
         raise ConfigError(
