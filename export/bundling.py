@@ -22,7 +22,7 @@ from export.gate_pictures import GatePictures, read_gate_pictures
 from export.model_card import CARD_NAME, model_card
 from export.network import Network
 from export.onnx_graph import round_to_half
-from export.pruning_choice import PruningTrial, choose_pruning, parse_pruning
+from export.pruning_choice import PruningTrial, choose_pruning, fixed_pruning
 from export.references import references_of
 from export.retrieval_gate import DEFAULT_FLOOR, RetrievalCheck, compare_retrieval, require_retrieval
 from export.tensorrt_engine import build_engine, require_tensorrt
@@ -109,11 +109,12 @@ def export_network(
     require_free(out, overwrite=options.overwrite)
     if options.tensorrt:
         require_tensorrt()
+    pruning = fixed_pruning(options.prune, network)
     before_rounding = references_of(network, draw_golden_pictures()) if options.half_weights else []
     if options.half_weights:
         round_to_half(network.reference)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=_existing_parent(out)) as work:
-        draft = _Draft(network, Path(work) / "bundle", options, tell)
+        draft = _Draft(network, Path(work) / "bundle", options, pruning, tell)
         draft.make_variants()
         if before_rounding:
             draft.note_rounding(before_rounding)
@@ -123,11 +124,20 @@ def export_network(
 class _Draft:
     """A bundle in the making, in a folder of its own."""
 
-    def __init__(self, network: Network, folder: Path, options: ExportOptions, tell: Callable[[str], None]) -> None:
-        self.network, self.folder, self.options, self.tell = network, folder, options, tell
+    def __init__(
+        self,
+        network: Network,
+        folder: Path,
+        options: ExportOptions,
+        pruning: Pruning | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.network, self.folder, self.options, self.pruning, self.tell = network, folder, options, pruning, tell
         folder.mkdir()
-        self.writer = VariantWriter(network, folder, half_weights=options.half_weights)
         self.golden = references_of(network, draw_golden_pictures())
+        self.references = [*self.golden, *self._real_references()]
+        tell("tracing the network")
+        self.writer = VariantWriter(network, folder, half_weights=options.half_weights)
         self.variants: dict[str, Variant] = {}
         self.parity: dict[str, Parity] = {}
         self.retrieval: dict[str, RetrievalCheck] = {}
@@ -138,7 +148,6 @@ class _Draft:
     def make_variants(self) -> None:
         """All that was asked for, each compared as soon as it is there."""
         options = self.options
-        self.tell("tracing the network")
         self._take("fp32", self.writer.fp32())
         if options.fp16:
             self.tell("converting to float16")
@@ -177,8 +186,7 @@ class _Draft:
         self.variants[name] = variant
         encoder = ImageEncoder(self._bundle(), variant=name, providers=_providers(variant))
         self.tell(f"comparing {name} with torch on pictures")
-        references = [*self.golden, *self._real_references()]
-        parity = measure_parity(encoder_embedder(encoder), references)
+        parity = measure_parity(encoder_embedder(encoder), self.references)
         self.parity[name] = parity
         figures = parity.figures()
         if variant.precision in TOLERANCES and variant.pruning is None:
@@ -207,10 +215,8 @@ class _Draft:
         return self.writer.int8_static(pictures.pixels_NSS3)
 
     def _pruning(self) -> Pruning:
-        if not self.network.depth:
-            raise ConfigError(f"{self.network.source} has no layers whose patches could be left out; omit --prune")
-        if self.options.prune != "auto":
-            return parse_pruning(self.options.prune, self.network.depth)
+        if self.pruning is not None:
+            return self.pruning
         gate = self._gate_pictures()
         self.tell("trying which patches can be left out")
         pruning, self.trials = choose_pruning(self.network, gate.pixels_NSS3, gate.labels, self.options.floor)

@@ -38,19 +38,27 @@ class PruningTrial:
     check: RetrievalCheck
 
 
-def parse_pruning(text: str, depth: int) -> Pruning:
-    """A pruning as the command line says it, LAYER:RATIO.
+def fixed_pruning(text: str, network: Network) -> Pruning | None:
+    """The pruning that the command line names, LAYER:RATIO; None for "" and "auto", which name none.
 
     Raises:
-        ConfigError: it is no such thing, or out of range.
+        ConfigError: it is no such thing, or out of range, or the network has no layers to prune.
     """
+    if not text:
+        return None
+    if not network.depth:
+        raise ConfigError(f"{network.source} has no layers whose patches could be left out; omit --prune")
+    if text == "auto":
+        return None
     layer, _, ratio = text.partition(":")
     try:
         pruning = Pruning(after_layer=int(layer), keep_ratio=float(ratio))
     except ValueError:
         raise ConfigError(f"--prune is {text!r}, expected auto or LAYER:RATIO, as in 4:0.5") from None
-    if not 1 <= pruning.after_layer < depth or not 0 < pruning.keep_ratio < 1:
-        raise ConfigError(f"--prune is {text!r}, expected a layer from 1 to {depth - 1} and a ratio between 0 and 1")
+    if not 1 <= pruning.after_layer < network.depth or not 0 < pruning.keep_ratio < 1:
+        raise ConfigError(
+            f"--prune is {text!r}, expected a layer from 1 to {network.depth - 1} and a ratio between 0 and 1"
+        )
     return pruning
 
 

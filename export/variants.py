@@ -33,16 +33,17 @@ class VariantWriter:
     def __init__(self, network: Network, folder: Path, *, half_weights: bool) -> None:
         self._network, self._folder, self._half_weights = network, folder, half_weights
         self._weights = WeightsFile(folder / "encoder.weights")
+        self._traced = self._trace(fused_attention=True, pruning=None)
 
     def fp32(self) -> Variant:
         """The network as it is."""
-        graphs = self._write("encoder", self._weights, None)
+        graphs = self._write(self._traced.clone(), "encoder")
         method = "as it was trained" + (", weights stored as float16" if self._half_weights else "")
         return self._variant("fp32", method, graphs, self._weights)
 
     def pruned(self, pruning: Pruning) -> Variant:
         """Fewer patches after an early layer; the weights are those of fp32."""
-        graphs = self._write("encoder.pruned", self._weights, pruning)
+        graphs = self._write(self._trace(fused_attention=True, pruning=pruning), "encoder.pruned")
         method = f"after layer {pruning.after_layer} only the {pruning.keep_ratio:.0%} of patches most attended to"
         return self._variant("fp32", method, graphs, self._weights, pruning)
 
@@ -70,11 +71,10 @@ class VariantWriter:
         graph = self._network.make_graph(outputs, fused_attention, pruning)
         return trace(graph, self._network.preprocessing.image_size, outputs)
 
-    def _write(self, stem: str, weights: WeightsFile, pruning: Pruning | None) -> list[Graph]:
-        model = self._trace(fused_attention=True, pruning=pruning)
+    def _write(self, model: ir.Model, stem: str) -> list[Graph]:
         if self._half_weights:
             store_as_half(model)
-        return self._save(model, stem, weights)
+        return self._save(model, stem, self._weights)
 
     def _save(self, model: ir.Model, stem: str, weights: WeightsFile) -> list[Graph]:
         """Write the graph of all outputs and what remains of it for the embedding alone, and say so, smallest first."""
@@ -92,8 +92,7 @@ class VariantWriter:
         weights = WeightsFile(self._folder / f"encoder.{precision}.weights")
         with tempfile.TemporaryDirectory(dir=self._folder.parent) as work:
             source, out = Path(work) / "source.onnx", Path(work) / "out.onnx"
-            # Traced anew: the tools look for weights that are constants, not casts of constants.
-            save_graph(self._trace(fused_attention=True, pruning=None), source, WeightsFile(Path(work) / "w"))
+            save_graph(self._traced.clone(), source, WeightsFile(Path(work) / "source.weights"))
             convert(source, out)
             graphs = self._save(ir.load(out), f"encoder.{precision}", weights)
         return self._variant(precision, method, graphs, weights)
