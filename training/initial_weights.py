@@ -17,6 +17,7 @@ Pickled files are read by torch's weights-only reader, which runs no code.
 import importlib
 import pickle
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +127,11 @@ def read_weights(source: str) -> dict[str, Tensor]:
             timm_weights = importlib.import_module("training.timm_weights")
         except ModuleNotFoundError as error:
             raise MissingExtraError(f"initial weights {source} need timm: pip install '.[timm]'") from error
+        except RuntimeError as error:  # its torchvision registers operators that another build of torch does not have
+            raise MissingExtraError(
+                f"initial weights {source} need timm, whose torchvision is of another build than torch ({error}); "
+                "install both from one index, for CPU or for the same CUDA"
+            ) from error
         tensors: dict[str, Tensor] = timm_weights.pretrained_tensors(source.removeprefix(TIMM))
         return tensors
     if source.startswith(ADDRESSES):
@@ -136,7 +142,9 @@ def read_weights(source: str) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        return _flatten(torch.load(path, map_location="cpu", weights_only=True), source)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # what cannot be read is told below
+            return _flatten(torch.load(path, map_location="cpu", weights_only=True), source)
     except pickle.UnpicklingError as error:
         raise ConfigError(
             f"{source} holds Python objects beside its tensors, which are not run here; save its state_dict alone, "

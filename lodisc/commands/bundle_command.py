@@ -176,7 +176,7 @@ def _verify(args: argparse.Namespace) -> int:
             require_parity(parity, tolerance, what)
         except LodiscError as error:
             faults.append(str(error))
-            table.add_row(what, "", "", "", f"FAILED: {error.code}")
+            table.add_row(what, "", "", "", "FAILED")
             continue
         skipped = f" (skipped: {', '.join(parity.skipped)})" if parity.skipped else ""
         table.add_row(
