@@ -62,7 +62,9 @@ class Bundle:
         Raises:
             BundleCorruptError: something is not as the manifest says; the message names it.
         """
-        expected = {name: sha256 for variant in self.manifest.variants.values() for name, sha256 in variant.sha256.items()}
+        expected = {
+            name: sha256 for variant in self.manifest.variants.values() for name, sha256 in variant.sha256.items()
+        }
         if self.manifest.golden_sha256 is not None:
             expected[GOLDEN_NAME] = self.manifest.golden_sha256
         for name, sha256 in expected.items():

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import onnxruntime
 
@@ -20,7 +21,7 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-Session = onnxruntime.InferenceSession
+Session: TypeAlias = onnxruntime.InferenceSession
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ def choose_providers(wanted: Sequence[str], *, allow_fallback: bool) -> list[str
         if PROVIDERS[provider] not in installed:
             fault = f"{provider} was asked for, but this ONNX Runtime offers only {', '.join(installed)}"
             if not allow_fallback:
-                raise ProviderUnavailableError(f"{fault}; install the extra with `pip install '.[gpu]'`, or ask for cpu")
+                raise ProviderUnavailableError(
+                    f"{fault}; install the extra with `pip install '.[gpu]'`, or ask for cpu"
+                )
             logger.warning("%s; going on without it, as was allowed", fault)
         elif provider not in chosen:
             chosen.append(provider)

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def from_version_1(document: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of the first format as one of this: one graph a variant, its weights inside. What is wrong stays so."""
+    """A manifest of the first format as one of this: one graph a variant, weights inside. What is wrong stays so."""
     variants = document.get("variants")
     outputs = document.get("outputs")
     if isinstance(variants, dict):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encoder.errors import ParityError, PictureError, UnsupportedFormatError
 from encoder.golden import Reference
@@ -115,10 +116,10 @@ def measure_parity(
     return Parity(num_pictures, least, mean, difference, attention_difference, worst, tuple(sorted(skipped)))
 
 
-def _embedding(answer: Encoded | PictureError, name: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _embedding(answer: Encoded | PictureError, name: str) -> NDArray[np.float32]:
     if isinstance(answer, PictureError):
         raise ParityError(f"picture {name} got no embedding: {answer.message}")
-    found_D = answer.embedding_BD[0]
+    found_D: NDArray[np.float32] = answer.embedding_BD[0]
     if not np.isfinite(found_D).all():
         raise ParityError(f"the embedding of picture {name} holds numbers that are not finite (overflow)")
     return found_D

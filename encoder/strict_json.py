@@ -1,4 +1,4 @@
-"""Parsed JSON to dataclasses, strictly: an unknown key, a missing key or a wrong type is an error that names the place."""
+"""Parsed JSON to dataclasses, strictly: an unknown or missing key or a wrong type is an error that names the place."""
 
 import dataclasses
 import json

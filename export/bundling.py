@@ -1,4 +1,4 @@
-"""From a network to a bundle that has proved itself: variants made, compared with torch on pictures, and only then kept."""
+"""From a network to a bundle that has proved itself: variants made, compared with torch on pictures, then kept."""
 
 import hashlib
 import importlib.metadata

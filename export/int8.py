@@ -47,7 +47,7 @@ def quantise_static(graph: Path, out: Path, pixels_NSS3: NDArray[np.uint8]) -> N
     )
 
 
-class _Pictures(CalibrationDataReader):  # type: ignore[misc] (ONNX Runtime is not typed)
+class _Pictures(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime is not typed
     """Feeds pictures to the calibration, batch by batch."""
 
     def __init__(self, pixels_NSS3: NDArray[np.uint8]) -> None:

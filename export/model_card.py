@@ -16,8 +16,8 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     preprocessing = manifest.preprocessing
     yield f"# {manifest.name}"
     yield ""
-    yield f"An image encoder (bundle {manifest.id}): a picture becomes a vector of {manifest.embedding_dim} numbers, and"
-    yield "pictures of the same thing become vectors near each other."
+    yield f"An image encoder (bundle {manifest.id}): a picture becomes a vector of {manifest.embedding_dim} numbers,"
+    yield "and pictures of the same thing become vectors near each other."
     yield ""
     yield "| | |"
     yield "|---|---|"
@@ -34,8 +34,8 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     yield ""
     yield "## Variants"
     yield ""
-    yield "Each was compared with the network in torch on pictures of every format; those that change the answers also by"
-    yield "what they find, leave one out."
+    yield "Each was compared with the network in torch on pictures of every format; those that change the answers also"
+    yield "by what they find, leave one out."
     yield ""
     yield "| variant | how it was made | least cosine with torch | rank-1 (fp32's) | mAP (fp32's) |"
     yield "|---|---|---|---|---|"
@@ -57,7 +57,8 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     yield "lodisc index build CATALOGUE --images PICTURES --bundle BUNDLE"
     yield "```"
     yield ""
-    yield f"Pictures unlike {manifest.domain} may find little of use: measure on some of yours (`lodisc evaluate BUNDLE`)."
+    yield f"Pictures unlike {manifest.domain} may find little of use: measure on some of yours with"
+    yield "`lodisc evaluate BUNDLE --data PICTURES`."
 
 
 def _patches(manifest: Manifest) -> str:
@@ -78,7 +79,9 @@ def _input(manifest: Manifest) -> str:
     preprocessing = manifest.preprocessing
     side = preprocessing.image_size
     shape = (
-        "squeezed into a square" if preprocessing.resize == "stretch" else "the shortest side resized, the middle square"
+        "squeezed into a square"
+        if preprocessing.resize == "stretch"
+        else "the shortest side resized, the middle square"
     )
     crop = "" if preprocessing.crop_fraction == 1 else f", {preprocessing.crop_fraction:.3g} of it"
     return f"{side} x {side} RGB, {shape}{crop}, {preprocessing.interpolation} with antialiasing"

@@ -1,8 +1,8 @@
 """A network as ONNX graphs whose weights lie once in a file beside them.
 
-Uses torch's exporter on `torch.export` (the TorchScript one is deprecated), which folds constants. Normalisation is part
-of the graph, so a server cannot get it wrong. Weights never go through the graph's protobuf, so there is no limit of
-2 GB, and graphs of one network share them.
+Uses torch's exporter on `torch.export` (the TorchScript one is deprecated), which folds constants. Normalisation is
+part of the graph, so a server cannot get it wrong. Weights never go through the graph's protobuf, so there is no limit
+of 2 GB, and graphs of one network share them.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class WeightsFile:
             self._offsets[key],
             len(content),
             tensor.dtype,
-            shape=ir.Shape(tensor.shape),
+            shape=_shape(tensor),
             name=name,
             base_dir=str(self.path.parent),
         )
@@ -138,7 +138,7 @@ def store_as_half(model: ir.Model) -> None:
             continue
         halved = ir.Value(
             name=f"{name}.half",
-            shape=ir.Shape(tensor.shape),
+            shape=_shape(tensor),
             type=ir.TensorType(ir.DataType.FLOAT16),
             const_value=ir.tensor(tensor.numpy().astype(np.float16), name=f"{name}.half"),
         )
@@ -149,3 +149,7 @@ def store_as_half(model: ir.Model) -> None:
         graph.initializers[f"{name}.half"] = halved
         value.replace_all_uses_with(cast.outputs[0])
         graph.insert_before(first, cast)
+
+
+def _shape(tensor: ir.TensorProtocol) -> ir.Shape:
+    return ir.Shape(list(tensor.numpy().shape))

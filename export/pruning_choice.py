@@ -89,22 +89,23 @@ def choose_pruning(
     Raises:
         ParityError: none does.
     """
-    dense_ND = _embed(network, pixels_NSS3, None)
+    dense_ND = embed_pruned(network, pixels_NSS3, None)
     trials = []
     for pruning in prunings(network.depth):
-        check = compare_retrieval(dense_ND, _embed(network, pixels_NSS3, pruning), labels)
+        check = compare_retrieval(dense_ND, embed_pruned(network, pixels_NSS3, pruning), labels)
         trials.append(PruningTrial(pruning, pruning_cost(pruning, network.depth), check))
         if check.ratio >= floor and (check.num_queries or check.overlap >= LEAST_OVERLAP):
             return pruning, trials
     best = max(trials, key=lambda trial: (trial.check.ratio, trial.check.overlap))
     raise ParityError(
         f"no pruning keeps {floor:.0%} of the dense encoder's mAP on these {len(labels)} pictures; the best, "
-        f"{best.pruning.after_layer}:{best.pruning.keep_ratio}, gives: {best.check.line()}; omit --prune, or lower --floor"
+        f"{best.pruning.after_layer}:{best.pruning.keep_ratio}: {best.check.line()}; omit --prune or lower --floor"
     )
 
 
 @torch.inference_mode()
-def _embed(network: Network, pixels_NSS3: NDArray[np.uint8], pruning: Pruning | None) -> NDArray[np.float32]:
+def embed_pruned(network: Network, pixels_NSS3: NDArray[np.uint8], pruning: Pruning | None) -> NDArray[np.float32]:
+    """Embeddings in torch, float32, shape (N, D), of the dense encoder where the pruning is None."""
     graph = network.make_graph(("embedding",), False, pruning)
     batches = torch.from_numpy(pixels_NSS3).split(BATCH_SIZE)
     return np.concatenate([graph(batch)[0].numpy() for batch in batches])

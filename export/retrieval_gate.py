@@ -49,7 +49,7 @@ class RetrievalCheck:
 
     @property
     def ratio(self) -> float:
-        """mAP over fp32's; 1 where there are no labels."""
+        """Its mAP over fp32's; 1 where there are no labels."""
         return self.mAP / self.mAP_fp32 if self.mAP_fp32 > 0 else 1.0
 
     def figures(self) -> dict[str, float]:
@@ -77,7 +77,9 @@ def compare_retrieval(
         variant_ND: of the variant.
         labels: one a picture; those without are gallery only.
     """
-    named = [f"\0{number}" if label is None else label for number, label in enumerate(labels)]  # each a label of its own
+    named = [
+        f"\0{number}" if label is None else label for number, label in enumerate(labels)
+    ]  # each a label of its own
     expected, found = leave_one_out(fp32_ND, named), leave_one_out(variant_ND, named)
     # Against the fp32 gallery a picture would find itself first, so the mixed figure is over other pictures' rows.
     half = np.arange(len(named)) % 2 == 0

@@ -12,6 +12,7 @@ What differs:
 # B batch, S side in pixels, P patches, K kept patches, T tokens, H heads, E head width, D width.
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +47,7 @@ class ServingGraph(nn.Module):
         super().__init__()
         self.model, self.outputs, self.pruning = model, tuple(outputs), pruning
         self.layers = nn.ModuleList(
-            ServingAttention(block.attn, fused_attention)
-            for block in model.backbone.blocks  # type: ignore[arg-type] (ModuleList is not generic)
+            ServingAttention(block.attn, fused_attention) for block in model.backbone.blocks if isinstance(block, Block)
         )
 
     @property
@@ -135,12 +135,13 @@ class ServingAttention(nn.Module):
             q = q if cls_only else self._rotate(q, rotation)
             k = self._rotate(k, rotation)
         if self.fused:
-            attributes = {"num_heads": self.num_heads, "scale": float(self.scale)}
+            attributes: dict[str, Any] = {"num_heads": self.num_heads, "scale": float(self.scale)}
             mixed_BTD = torch.onnx.ops.symbolic(
                 "com.microsoft::MultiHeadAttention", (q, k, v), attributes, dtype=q.dtype, shape=q.shape, version=1
             )
         else:
-            mixed = functional.scaled_dot_product_attention(*map(self._heads, (q, k, v)), scale=self.scale)
+            heads = self._heads(q), self._heads(k), self._heads(v)
+            mixed = functional.scaled_dot_product_attention(heads[0], heads[1], heads[2], scale=self.scale)
             mixed_BTD = mixed.transpose(1, 2).flatten(2)
         return self.proj(mixed_BTD), self._cls_row(q, k)
 

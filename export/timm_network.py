@@ -1,18 +1,20 @@
 """Any ViT-like model of timm: its own forward, pooled as its authors pool it, its own preprocessing.
 
-Patch scores where there is a CLS token and layers of attention; a model without gives patch features alone, or, if it has
-no patches, the embedding alone. Not covered: models that are fed anything but a square of three channels.
+Patch scores where there is a CLS token and layers of attention; a model without gives patch features alone, or, if it
+has no patches, the embedding alone. Not covered: models that are fed anything but a square of three channels.
 """
 
 # B batch, S side in pixels, H heads, T tokens, P patches, D width.
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,14 +28,14 @@ def timm_network(name: str, weights: Path | None = None) -> Network:
     """A timm model as a network to export.
 
     Args:
-        name: of the model in timm; or a folder, or a file in one, with the config.json of timm's hub beside the weights.
+        name: of the model in timm; or a folder, or a file in one, with the config.json of timm's hub beside weights.
         weights: a file of weights for it; if None, those of timm's hub or its cache.
 
     Raises:
         ConfigError: there is no such model or no such weights, they do not fit, or it takes other pictures than ours.
     """
     model, source = _load(name, weights)
-    config = timm.data.resolve_model_data_config(model)
+    config = resolve_model_data_config(model)
     preprocessing = _preprocessing(config, name)
     reference = TimmGraph(model, preprocessing, ("embedding", "tokens", "attention"))
     outputs, grid, dims = _probe(reference, name)
@@ -42,7 +44,7 @@ def timm_network(name: str, weights: Path | None = None) -> Network:
         assert pruning is None, "depth is 0, so nobody may ask"
         return TimmGraph(model, preprocessing, wanted).eval()
 
-    published: dict[str, Any] = dict(model.pretrained_cfg)
+    published = _published(model)
     return Network(
         reference=make_graph(("embedding", "attention") if "attention" in outputs else ("embedding",), False, None),
         make_graph=make_graph,
@@ -88,7 +90,7 @@ def _load(name: str, weights: Path | None) -> tuple[nn.Module, str]:
             else "without a network, give the file of weights with --weights FILE"
         )
         raise ConfigError(f"the weights of {name} could not be had from {where} ({reason}); {mend}") from error
-    origin = weights.name if weights is not None else model.pretrained_cfg.get("hf_hub_id") or "timm's hub"
+    origin = weights.name if weights is not None else _published(model).get("hf_hub_id") or "timm's hub"
     return model.eval(), f"timm {name}, {origin}"
 
 
@@ -107,6 +109,12 @@ def _from_folder(path: Path) -> tuple[str, dict[str, Any], Path]:
     if not files:
         raise ConfigError(f"{folder} holds no file of weights (.safetensors)")
     return architecture, dict(config.get("pretrained_cfg") or {}), files[0]
+
+
+def _published(model: nn.Module) -> dict[str, Any]:
+    """What timm knows of the weights: licence, origin, hub."""
+    configuration: Any = model.pretrained_cfg
+    return dict(configuration)
 
 
 def _by(published: dict[str, Any]) -> str:
@@ -230,7 +238,7 @@ class _cls_rows:  # noqa: N801 (a context manager, named like one)
             handle = layer.attn_drop.register_forward_hook(self._see)
             was_fused = layer.fused_attn
             layer.fused_attn = False
-            self._undo += [handle.remove, lambda layer=layer, was=was_fused: setattr(layer, "fused_attn", was)]
+            self._undo += [handle.remove, partial(setattr, layer, "fused_attn", was_fused)]
         return self._rows
 
     def __exit__(self, *_: object) -> None:

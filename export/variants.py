@@ -1,8 +1,8 @@
 """The ways to run a network, each as graphs and weights in a folder that is to become a bundle.
 
 Graphs come in pairs: one that gives the embedding alone, and one that gives patch scores and features too. ONNX Runtime
-computes all outputs of a graph, asked for or not (`only_execute_path_to_fetches` works in its training builds alone), and
-the other outputs cost about a tenth. The two share one file of weights.
+computes all outputs of a graph, asked for or not (`only_execute_path_to_fetches` works in its training builds alone),
+and the other outputs cost about a tenth. The two share one file of weights.
 """
 
 import tempfile

@@ -67,7 +67,7 @@ examples:
 """
 
 REGISTER_HELP = """\
-Copy a bundle into BentoML's model store, so that a bentofile.yaml can name it under `models:` and a Bento brings it along.
+Copy a bundle into BentoML's model store, so that a bentofile.yaml can name it under `models:` and a Bento brings it.
 
 examples:
   lodisc bundle register bundle/
@@ -140,8 +140,8 @@ def _show(args: argparse.Namespace) -> int:
         print(f"{name:<13} {value}")
     for name, variant in manifest.variants.items():
         print(f"variant       {name}: {_variant_line(variant)}")
-    for name, value in manifest.figures.items():
-        print(f"measured      {name} {value:.4g}")
+    for name, figure in manifest.figures.items():
+        print(f"measured      {name} {figure:.4g}")
     return 0
 
 
@@ -180,7 +180,11 @@ def _verify(args: argparse.Namespace) -> int:
             continue
         skipped = f" (skipped: {', '.join(parity.skipped)})" if parity.skipped else ""
         table.add_row(
-            what, f"{parity.num_pictures}{skipped}", f"{parity.min_cosine:.7f}", f"{parity.max_difference:.1e}", "agrees"
+            what,
+            f"{parity.num_pictures}{skipped}",
+            f"{parity.min_cosine:.7f}",
+            f"{parity.max_difference:.1e}",
+            "agrees",
         )
     Console().print(table)
     if faults:
@@ -228,7 +232,7 @@ def _server_embedder(url: str, manifest: Manifest) -> Embedder:
 
     def ask(pictures: Sequence[bytes], attention: bool) -> list[Encoded | PictureError]:
         body = json.dumps({"images": [base64.b64encode(picture).decode() for picture in pictures]}).encode()
-        request = urllib.request.Request(  # noqa: S310 (the person gave the address)
+        request = urllib.request.Request(
             f"{url.rstrip('/')}/embed?attention={str(attention).lower()}",
             data=body,
             headers={"Content-Type": "application/json"},

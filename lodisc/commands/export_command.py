@@ -13,8 +13,8 @@ from encoder.errors import ConfigError, MissingExtraError
 HELP = """\
 Turn an encoder into a bundle: ONNX graphs, weights and the manifest that a server needs.
 
-It is written only if it agrees with torch (cosine at least 0.99999) on pictures of every format and on some of yours, and
-if each faster variant finds as well as the exact one on your pictures (mAP at least 0.99 of it, --floor).
+It is written only if it agrees with torch (cosine at least 0.99999) on pictures of every format and on some of yours,
+and if each faster variant finds as well as the exact one on your pictures (mAP at least 0.99 of it, --floor).
 
 examples:
   lodisc export run/ --out bundle/
@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|DIR|FILE",
         help="a ViT-like model of timm by name; or a folder, or a file in it, with timm's config.json and the weights",
     )
-    source.add_argument("--weights", type=Path, metavar="FILE", help="weights of --timm NAME, where there is no network")
+    source.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights of --timm NAME, where there is no network"
+    )
     source.add_argument(
         "--init", metavar="FILE", help="published weights as `lodisc train --init` reads them, and their architecture:"
     )
@@ -53,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     variants = parser.add_argument_group("faster variants")
     variants.add_argument("--int8", action="store_true", help="eight bits, for CPUs")
     variants.add_argument(
-        "--calibrate", type=Path, metavar="DIR", help="pictures that int8's ranges are fitted to (else: found as it runs)"
+        "--calibrate",
+        type=Path,
+        metavar="DIR",
+        help="pictures that int8's ranges are fitted to (else: found as it runs)",
     )
     variants.add_argument(
         "--prune",
@@ -76,7 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     proof.add_argument(
         "--pictures", type=Path, metavar="DIR", help="yours, one sub-folder a label (default: the training pictures)"
     )
-    proof.add_argument("--floor", type=float, default=0.99, help="least mAP, as a share of fp32's (default: %(default)s)")
+    proof.add_argument(
+        "--floor", type=float, default=0.99, help="least mAP, as a share of fp32's (default: %(default)s)"
+    )
     proof.add_argument(
         "--num-pictures", type=int, default=600, metavar="N", help="how many at the most (default: %(default)s)"
     )
@@ -88,7 +95,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words.add_argument(
         "--figures", type=Path, metavar="JSON", help="measurements to store: the output of lodisc evaluate --json"
     )
-    parser.add_argument("--untrained", action="store_true", help="export the run's initial weights instead, as a control")
+    parser.add_argument(
+        "--untrained", action="store_true", help="export the run's initial weights instead, as a control"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -154,8 +163,8 @@ def _room(module: str, extra: str) -> Any:
     except RuntimeError as error:  # torchvision of another build than torch, which timm brings
         reason = str(error).splitlines()[0]
         raise MissingExtraError(
-            f"timm cannot be imported ({reason}): its torchvision is of another build than torch; install both from one "
-            "index, for CPU or for the same CUDA"
+            f"timm cannot be imported ({reason}): its torchvision is of another build than torch; install both from "
+            "one index, for CPU or for the same CUDA"
         ) from error
 
 
@@ -170,7 +179,9 @@ def _say(report: Any, out: Path) -> None:
     print(f"bundle {out}: id {manifest.id}, {manifest.embedding_dim} dimensions, from {manifest.source}")
     for trial in report.pruning_trials:
         pruning = trial.pruning
-        print(f"  tried {pruning.after_layer}:{pruning.keep_ratio} ({trial.cost:.0%} of the work): {trial.check.line()}")
+        print(
+            f"  tried {pruning.after_layer}:{pruning.keep_ratio} ({trial.cost:.0%} of the work): {trial.check.line()}"
+        )
     for name, parity in report.parity.items():
         print(
             f"  {name}: {manifest.variants[name].method}; agrees with torch on {parity.num_pictures} pictures "

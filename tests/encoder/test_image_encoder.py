@@ -201,9 +201,7 @@ def tokens_for_attention(model):
     )
     shape = np.array([-1, 3, 16], np.int64)
     model.graph.initializer.append(onnx.numpy_helper.from_array(shape, "flat_shape"))
-    model.graph.output.append(
-        onnx.helper.make_tensor_value_info("tokens", onnx.TensorProto.FLOAT, ["batch", 16, 3])
-    )
+    model.graph.output.append(onnx.helper.make_tensor_value_info("tokens", onnx.TensorProto.FLOAT, ["batch", 16, 3]))
 
 
 def test_without_cls_patches_are_scored_by_the_norms_of_their_features(tmp_path, tiny_bundle, pixels):

@@ -128,7 +128,9 @@ def test_red_and_blue_exchanged_is_found(tiny_bundle):
     pictures = draw_golden_pictures()
     references = [
         Reference(name, data, encoded.embedding_BD[0], None)
-        for (name, data), encoded in zip(pictures.items(), encoder.encode_pictures(list(pictures.values())), strict=True)
+        for (name, data), encoded in zip(
+            pictures.items(), encoder.encode_pictures(list(pictures.values())), strict=True
+        )
     ]
     require_parity(measure_parity(encoder_embedder(encoder), references), TOLERANCES["fp32"], "itself")
 

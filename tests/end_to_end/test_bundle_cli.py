@@ -20,7 +20,9 @@ from lodisc.cli import main
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle-cli")
     write_picture_folder(folder / "photos", per_label=4)
-    small = "--encoder nano --image-size 32 --patch-size 8 --hidden-dim 32 --projection-dim 16 --epochs 1 --batch-size 6"
+    small = (
+        "--encoder nano --image-size 32 --patch-size 8 --hidden-dim 32 --projection-dim 16 --epochs 1 --batch-size 6"
+    )
     assert main(["train", "--data", str(folder / "photos"), "--out", str(folder / "run"), *small.split()]) == 0
     assert main(["export", str(folder / "run"), "--out", str(folder / "bundle"), "--int8", "--floor", "0.5"]) == 0
     return folder
@@ -77,7 +79,10 @@ def test_a_truncated_graph_a_damaged_weight_and_an_edited_manifest(bundle, capsy
     damages = {
         "encoder.onnx": (whole["encoder.onnx"][:-100], "has sha256"),
         "encoder.weights": (bytes(flipped), "has sha256"),
-        "manifest.json": (whole["manifest.json"].replace(b'"crop_fraction": 1.0', b'"crop_fraction": 0.9'), "edited by hand"),
+        "manifest.json": (
+            whole["manifest.json"].replace(b'"crop_fraction": 1.0', b'"crop_fraction": 0.9'),
+            "edited by hand",
+        ),
     }
     for name, (damage, message) in damages.items():
         (bundle / name).write_bytes(damage)
@@ -164,7 +169,8 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(folder, tmp_path, capsys, 
     torch.save({"cls_token": torch.zeros(1, 1, 192)}, tmp_path / "broken.pth")
     (tmp_path / "broken.pth").write_bytes((tmp_path / "broken.pth").read_bytes()[:-60])
     places = {
-        "RUN": folder / "run", "PHOTOS": folder / "photos", "BUNDLE": folder / "bundle", "BROKEN": tmp_path / "broken.pth",
+        "RUN": folder / "run", "PHOTOS": folder / "photos", "BUNDLE": folder / "bundle",
+        "BROKEN": tmp_path / "broken.pth",
     }  # fmt: skip
     words = [places.get(word, word) for word in words]
     if "--out" not in words:

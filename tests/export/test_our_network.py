@@ -30,7 +30,8 @@ def torchvision_names(state):
         "encoder.ln.bias": state["norm.bias"],
     }
     parts = {
-        "norm1": "ln_1", "norm2": "ln_2", "attn.proj": "self_attention.out_proj", "mlp.fc1": "mlp.0", "mlp.fc2": "mlp.3",
+        "norm1": "ln_1", "norm2": "ln_2", "attn.proj": "self_attention.out_proj", "mlp.fc1": "mlp.0",
+        "mlp.fc2": "mlp.3",
     }  # fmt: skip
     for layer in range(6):
         theirs = f"encoder.layers.encoder_layer_{layer}."

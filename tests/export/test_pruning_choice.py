@@ -44,7 +44,9 @@ LABELS = [str(number // 3) for number in range(24)]
 
 def test_cost_by_hand():
     # Six layers: five whole and a sixth of one; after 2, three and the sixth see half.
-    assert pruning_cost(Pruning(after_layer=2, keep_ratio=0.5), 6) == pytest.approx((2 + 0.5 * (3 + 1 / 6)) / (5 + 1 / 6))
+    assert pruning_cost(Pruning(after_layer=2, keep_ratio=0.5), 6) == pytest.approx(
+        (2 + 0.5 * (3 + 1 / 6)) / (5 + 1 / 6)
+    )
 
 
 def test_the_cheapest_first():
@@ -67,5 +69,7 @@ def test_the_cheapest_that_finds_as_well_is_taken():
 def test_where_none_does_the_best_is_told():
     useless = Pruning(after_layer=1, keep_ratio=0.1)
     spoilt = replace(NETWORK, make_graph=lambda _outputs, _fused, pruning: PatchesThatMatter(pruning and useless))
-    with pytest.raises(ParityError, match=r"no pruning keeps 99% of the dense encoder's mAP on these 24 pictures; the best"):
+    with pytest.raises(
+        ParityError, match=r"no pruning keeps 99% of the dense encoder's mAP on these 24 pictures; the best"
+    ):
         choose_pruning(spoilt, PIXELS, LABELS, 0.99)

@@ -54,11 +54,8 @@ def test_overlap_against_a_loop():
     for row in range(30):
         nearest = []
         for embeddings in (fp32, variant):
-            cosines = [
-                -np.inf if other == row
-                else embeddings[row] @ embeddings[other] / np.linalg.norm(embeddings[row]) / np.linalg.norm(embeddings[other])
-                for other in range(30)
-            ]  # fmt: skip
+            units = [row_D / np.linalg.norm(row_D) for row_D in embeddings]
+            cosines = [-np.inf if other == row else units[row] @ units[other] for other in range(30)]
             nearest.append(set(np.argsort(cosines)[-10:]))
         shares.append(len(nearest[0] & nearest[1]) / 10)
     assert compare_retrieval(fp32, variant, [None] * 30).overlap == pytest.approx(np.mean(shares))

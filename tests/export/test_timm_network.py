@@ -1,4 +1,4 @@
-"""timm models with random weights from local files: agree with timm's own forward, patch scores, and what is refused."""
+"""Models of timm with random weights from local files: agree with timm's own forward; and what is refused."""
 
 import json
 
