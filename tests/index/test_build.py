@@ -17,7 +17,7 @@ from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
 from index.build import build, open_for_build
 from index.catalogue import Catalogue
-from index.sources import read_source
+from index.sources.reading import read_source
 
 
 @pytest.fixture
