@@ -33,7 +33,9 @@ from index.sources.files import is_url
 from index.sources.picture import Source, SourcePicture, UnreadablePart
 
 LOCK_NAME = "writer.lock"
-BATCH_SIZE = 32
+# Several calls of the encoder are under way at once: larger batches are no faster on a CPU, hold more activations in
+# memory, and more of them is lost when a run is killed.
+BATCH_SIZE = 16
 NETWORK_THREADS = 16
 
 

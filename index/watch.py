@@ -2,7 +2,8 @@
 
 The folder is looked through again and again, which works on every file system, network ones too. A file counts as whole
 once it has been found with the same size and time twice, so what is being copied is not taken half; what turns out bad
-all the same is rejected now and tried again when it changes. What is known of the files is kept on disk.
+all the same is rejected now and tried again when it changes. While the folder itself is away, nothing happens. What is
+known of the files is kept on disk.
 """
 
 import sys

@@ -98,7 +98,7 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_build(args: argparse.Namespace) -> int:
-    """Make a catalogue or bring it up to date."""
+    """Make a catalogue or bring it up to date; 1 if a part of the source could not be read."""
     ranks = args.ranks or (() if args.fresh else _ranks_of(args.catalogue))
     if args.watch:
         return _watch(args, ranks)
@@ -203,7 +203,7 @@ def _print_round(args: argparse.Namespace, report: BuildReport, deleted: int) ->
 def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
     if args.json:
         print(json.dumps(asdict(report), indent=2))
-        return 0
+        return int(report.incomplete)
     rate = report.total / max(report.seconds, 1e-9)
     print(
         f"{args.catalogue}: {report.total} pictures in {report.seconds:.1f} s ({rate:.0f}/s, "
@@ -221,7 +221,7 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
             outcome = "kept, because they may be in the part that could not be read"
         print(f"{report.not_in_source} items of the catalogue are not in the source: {outcome}")
     print(f"next: lodisc search {args.catalogue} PICTURE, or lodisc serve {args.catalogue}")
-    return 0
+    return int(report.incomplete)
 
 
 def _estimate_text(args: argparse.Namespace, told: Estimate) -> str:
