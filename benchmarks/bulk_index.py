@@ -266,9 +266,8 @@ def index_alone(catalogue_path, folder, bundle_path, log=None):
         catalogue.compact = lambda: peak_before.append(_peak_bytes()) or compact()
         report = build(catalogue, encoder, read_source(folder), encoder_calls=calls, quiet=True)
         cpu_s = time.process_time() - started
-    print(json.dumps({
-        "encoded": report.encoded, "unchanged": report.unchanged, "cpu_s": cpu_s, "peak_bytes": _peak_bytes(), "indexing_peak_bytes": max(peak_before, default=0),
-    }))  # fmt: skip
+    figures = {"encoded": report.encoded, "unchanged": report.unchanged, "cpu_s": cpu_s}
+    print(json.dumps(figures | {"peak_bytes": _peak_bytes(), "indexing_peak_bytes": max(peak_before, default=0)}))
 
 
 def _peak_bytes():
