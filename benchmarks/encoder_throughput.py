@@ -8,8 +8,8 @@ of threads and take turns, round after round; a figure is the median over rounds
 single rounds, and its spread the least and the greatest of those. OpenVINO gets our graph in plain operators, which it
 runs faster than torch's usual export of a ViT; torch runs the network that training has, with CLS alone in the last
 layer.
-The second part tries every pruning of the grid on the run's encoder: retrieval of each (leave one out), and the speed of
-the cheapest that keeps the floor.
+The second part tries every pruning of the grid on the run's encoder: retrieval of each (leave one out), and the speed
+of the cheapest that keeps the floor.
 """
 
 import argparse

@@ -56,6 +56,14 @@ class Bundle:
             )
         return self.manifest.variants[name]
 
+    def comparable(self, one: str, other: str) -> bool:
+        """Whether embeddings of two variants may be compared: both see the same patches. Precision moves them little.
+
+        Raises:
+            BundleNotFoundError: the bundle has no such variant.
+        """
+        return self.variant(one).pruning == self.variant(other).pruning
+
     def verify(self) -> None:
         """Hash every file and the id.
 

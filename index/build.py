@@ -77,14 +77,21 @@ class BuildReport:
 
 
 def open_for_build(
-    path: Path, bundle: Bundle, *, ranks: Sequence[str] = (), domain: str | None = None, fresh: bool = False
+    path: Path,
+    bundle: Bundle,
+    *,
+    variant: str | None = None,
+    ranks: Sequence[str] = (),
+    domain: str | None = None,
+    fresh: bool = False,
 ) -> Catalogue:
     """Open the catalogue at `path` for a bulk run with a bundle, making it if there is none.
 
-    The catalogue remembers where the bundle is now, and the ranks if they are given.
+    The catalogue remembers where the bundle is now, and the ranks if they are given. A new one remembers the variant,
+    fp32 if None.
 
     Raises:
-        EncoderMismatchError: another encoder filled it and `fresh` was not said.
+        EncoderMismatchError: another encoder, or a variant that sees other patches, filled it and `fresh` was not said.
         CatalogueBusyError: another bulk run is at work there.
         CatalogueError: `path` holds something else, or cannot be written.
     """
@@ -94,6 +101,7 @@ def open_for_build(
     elif not fresh:
         catalogue = Catalogue.open(path, encoder_id=bundle.manifest.id)
         try:
+            catalogue.choose_variant(bundle, variant)
             with writing_alone(path):
                 catalogue.remember(bundle_path=bundle.path, ranks=ranks)
         except BaseException:
@@ -103,7 +111,7 @@ def open_for_build(
     with writing_alone(path):
         if exists:
             _delete_catalogue(path)
-        return Catalogue.create(path, bundle, ranks=ranks, domain=domain)
+        return Catalogue.create(path, bundle, variant=variant or "fp32", ranks=ranks, domain=domain)
 
 
 def build(

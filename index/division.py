@@ -14,13 +14,14 @@ from encoder.image_encoder import ImageEncoder
 MAX_CALLS = 4  # more would hold more activations in memory than they bring
 
 
-def bulk_encoder(bundle: Bundle, num_threads: int | None = None) -> tuple[ImageEncoder, int]:
+def bulk_encoder(bundle: Bundle, num_threads: int | None = None, variant: str = "fp32") -> tuple[ImageEncoder, int]:
     """The encoder for bulk indexing on this machine's cores, and how many calls of it to make at once.
 
     Args:
         bundle: what to load.
         num_threads: of the encoder in all; as many as there are cores if None.
+        variant: of the bundle.
     """
     num_threads = num_threads or os.cpu_count() or 1
     calls = min(MAX_CALLS, num_threads)
-    return ImageEncoder(bundle, num_threads=num_threads // calls), calls
+    return ImageEncoder(bundle, num_threads=num_threads // calls, variant=variant), calls

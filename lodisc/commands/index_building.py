@@ -87,6 +87,9 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: those of the catalogue, if it has any)",
     )  # fmt: skip
     parser.add_argument(
+        "--variant", metavar="NAME", help="of the bundle, such as int8 (default: the catalogue's; fp32 for a new one)"
+    )
+    parser.add_argument(
         "--threads", type=_positive, metavar="N", help="that read and decode (default: cores; at least 16 for URLs)"
     )
     parser.add_argument("--encoder-threads", type=_positive, metavar="N", help="of the encoder (default: cores)")
@@ -105,14 +108,15 @@ def run_build(args: argparse.Namespace) -> int:
     source = read_source(args.images, ranks)
     bundle = Bundle.open(args.bundle)
     if args.dry_run:
-        encoder, calls = bulk_encoder(bundle, args.encoder_threads)
+        encoder, calls = bulk_encoder(bundle, args.encoder_threads, args.variant or "fp32")
         told = estimate(
             args.catalogue, bundle, encoder, source, threads=args.threads, encoder_calls=calls, fresh=args.fresh
         )
         print(json.dumps(asdict(told), indent=2) if args.json else _estimate_text(args, told))
         return 0
-    with open_for_build(args.catalogue, bundle, ranks=ranks, fresh=args.fresh) as catalogue:
-        encoder, calls = bulk_encoder(bundle, args.encoder_threads)
+    with open_for_build(args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh) as catalogue:
+        variant = catalogue.choose_variant(bundle, args.variant)
+        encoder, calls = bulk_encoder(bundle, args.encoder_threads, variant)
         report = build(
             catalogue, encoder, source, threads=args.threads, encoder_calls=calls, batch_size=args.batch_size,
             prune=args.prune, quiet=args.quiet or args.json,
@@ -124,7 +128,9 @@ def run_add(args: argparse.Namespace) -> int:
     """Add the pictures of another source."""
     with Catalogue.open(args.catalogue) as catalogue:
         source = read_source(args.images, args.ranks or catalogue.ranks)
-        encoder, calls = bulk_encoder(catalogue.find_bundle(args.bundle), args.encoder_threads)
+        bundle = catalogue.find_bundle(args.bundle)
+        variant = catalogue.choose_variant(bundle, args.variant)
+        encoder, calls = bulk_encoder(bundle, args.encoder_threads, variant)
         report = build(
             catalogue, encoder, source, threads=args.threads, encoder_calls=calls, batch_size=args.batch_size,
             prune=None, quiet=args.quiet or args.json,
@@ -141,10 +147,11 @@ def _watch(args: argparse.Namespace, ranks: Sequence[str]) -> int:
         raise ConfigError(f"--watch needs a folder of this machine, {args.images} is none")
     bundle = Bundle.open(args.bundle)
     with (
-        open_for_build(args.catalogue, bundle, ranks=ranks, fresh=args.fresh) as catalogue,
+        open_for_build(args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh) as catalogue,
         _until_told() as stop,
     ):
-        encoder, calls = bulk_encoder(bundle, args.encoder_threads)
+        variant = catalogue.choose_variant(bundle, args.variant)
+        encoder, calls = bulk_encoder(bundle, args.encoder_threads, variant)
         watched = FolderWatch(folder, tuple(ranks))
         watched.look()
         if next(walk_pictures(folder), None) is not None:

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("picture", type=Path, metavar="PICTURE", help="the picture to ask about")
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"neighbours, 1 to {MAX_K} (%(default)s)")
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
+    parser.add_argument("--variant", metavar="NAME", help="of the bundle (default: the one that filled the catalogue)")
     parser.add_argument("--json", action="store_true", help="print what POST /search answers")
 
 
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.k <= MAX_K:
         raise ConfigError(f"-k is {args.k}, expected 1 to {MAX_K}")
     with Catalogue.open(args.catalogue) as catalogue:
-        encoder = ImageEncoder(catalogue.find_bundle(args.bundle))
+        bundle = catalogue.find_bundle(args.bundle)
+        encoder = ImageEncoder(bundle, variant=catalogue.choose_variant(bundle, args.variant))
         document = _search(catalogue, encoder, args.picture, args.k)
     if args.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
