@@ -55,7 +55,7 @@ def encoder_throughput() -> str:
     pruning = result["pruning"]
     lines += [
         "",
-        f"{result['encoder']}; pruned: after layer {pruning['after_layer']} {pruning['keep_ratio']:.0%} of the patches. "
+        f"{result['encoder']}; pruned: after layer {pruning['after_layer']} {pruning['keep_ratio']:.0%} of patches. "
         f"Geometric mean over the cells: fp32 / best of the others {result['fp32_over_best_other']:.2f}, int8 / fp32 "
         f"{result['int8_over_fp32']:.2f}, pruned / fp32 {result['pruned_over_fp32']:.2f}. OpenVINO runs our graph.",
     ]
@@ -73,15 +73,15 @@ def _pruning_curve(trained: dict[str, Any]) -> list[str]:
         if row["keep_ratio"] in (0.2, 0.3, 0.5, 0.7)
     ]
     return [
-        f"What pruning costs an encoder {trained['trained_on']}, on {trained['pictures']} pictures it was not trained on "
-        f"(mAP, leave one out, as a share of the dense encoder's {variants['pruned']['mAP_fp32']:.3f}):",
+        f"What pruning costs an encoder of {trained['trained_on']}, on {trained['pictures']} pictures it was not trained "
+        f"on (mAP, leave one out, as a share of the dense encoder's {variants['pruned']['mAP_fp32']:.3f}):",
         "",
         "| after layer | patches kept | work of the layers | mAP | mean cosine |",
         "|---|---|---|---|---|",
         *rows,
         "",
-        f"`--prune auto` took {chosen['after_layer']}:{chosen['keep_ratio']}: mAP {variants['pruned']['ratio']:.3f} of the "
-        f"dense encoder's at {trained['pruned_over_fp32']['median']:.2f} times its speed. int8: mAP "
+        f"`--prune auto` took {chosen['after_layer']}:{chosen['keep_ratio']}: mAP {variants['pruned']['ratio']:.3f} of "
+        f"the dense encoder's at {trained['pruned_over_fp32']['median']:.2f} times its speed. int8: mAP "
         f"{variants['int8']['ratio']:.3f}, cosine at least {variants['int8']['cosine_min']:.4f}.",
     ]
 

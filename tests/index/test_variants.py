@@ -1,4 +1,4 @@
-"""A catalogue and the variant that filled it: remembered, used again, and never mixed with one that sees other patches."""
+"""A catalogue and the variant that filled it: remembered, used again, never mixed with one that sees other patches."""
 
 from dataclasses import replace
 
@@ -38,9 +38,9 @@ def test_precision_may_change_and_the_default_is_what_filled_it(bundle, tmp_path
 @pytest.mark.parametrize(("filled", "wanted"), [("fp32", "pruned"), ("pruned", "int8")])
 def test_other_patches_are_another_encoder(bundle, tmp_path, filled, wanted):
     open_for_build(tmp_path / "c", bundle, variant=filled).close()
-    with Catalogue.open(tmp_path / "c") as catalogue:
-        with pytest.raises(EncoderMismatchError, match=f"filled by variant {filled}.*--variant {wanted} --fresh"):
-            catalogue.choose_variant(bundle, wanted)
+    refused = pytest.raises(EncoderMismatchError, match=f"filled by variant {filled}.*--variant {wanted} --fresh")
+    with Catalogue.open(tmp_path / "c") as catalogue, refused:
+        catalogue.choose_variant(bundle, wanted)
     with pytest.raises(EncoderMismatchError):
         open_for_build(tmp_path / "c", bundle, variant=wanted)
     with open_for_build(tmp_path / "c", bundle, variant=wanted, fresh=True) as catalogue:
