@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from index.filter_sql import SqlCondition
 from index.items import Item, NewItem
 
 _CHUNK = 500  # rows in one SQL statement
@@ -60,10 +61,14 @@ def items_of_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[i
     return items
 
 
-def items_after(connection: sqlite3.Connection, item_id: str, limit: int) -> list[Item]:
-    """The first `limit` items with a greater id, in the order of their ids."""
+def items_after(
+    connection: sqlite3.Connection, item_id: str, limit: int, condition: SqlCondition | None = None
+) -> list[Item]:
+    """The first `limit` items with a greater id that satisfy a condition, in the order of their ids."""
+    where, parameters = (condition.sql, condition.parameters) if condition is not None else ("TRUE", {})
     found = connection.execute(
-        f"SELECT {_COLUMNS} FROM item WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?", (item_id, limit)
+        f"SELECT {_COLUMNS} FROM item WHERE deleted = 0 AND id > :after AND {where} ORDER BY id LIMIT :limit",
+        {"after": item_id, "limit": limit, **parameters},
     )
     return [_item(*columns) for columns in found]
 
