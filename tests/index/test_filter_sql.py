@@ -1,6 +1,5 @@
 """Filters in SQL against a naive interpreter of the same expressions over dictionaries, on whatever is generated."""
 
-import json
 import operator
 import sqlite3
 
@@ -13,8 +12,8 @@ from index.items import NewItem
 from index.rows import insert
 from index.schema import TABLES
 
-NAMES = ["species", "genus", "year", "flag", "id", "and", "a b", 'q"uote', "back\\slash", "ä🦋", "br]acket", "x.y", "$.x",
-         "tab\t", "line\nname", "'", "[0]", "#-1", "?1", ":f0", "true"]  # fmt: skip
+NAMES = ["species", "genus", "year", "flag", "id", "and", "a b", 'q"uote', "back\\slash", "ä🦋", "br]acket", "x.y", 
+         "$.x", "tab\t", "line\nname", "'", "[0]", "#-1", "?1", ":f0", "true"]  # fmt: skip
 TEXTS = ["", "Vanessa", "van", "2010", "true", '"', "'", "%", "ä🦋", "a\\b", "\n", "; --", "[1]", "null"]
 NUMBERS = [
     0,
