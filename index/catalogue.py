@@ -30,7 +30,7 @@ from index.filter_rows import FilterRows
 from index.filter_sql import SqlCondition
 from index.following import follow, last_seq, load_view, reading
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
-from index.rows import insert, items_after, items_of_rows, label_counts, live_row, remove
+from index.rows import catalogue_ranks, insert, items_after, items_of_rows, label_counts, live_row, remove
 from index.schema import DATABASE_NAME, connect, create
 from index.snapshot import SnapshotInfo, build_snapshot, newest_snapshot, remove_other_snapshots
 from index.text import printable
@@ -48,7 +48,7 @@ class Catalogue:
     Attributes:
         path: its folder.
         manifest: of the encoder that filled it.
-        ranks: names of the label ranks, finest first.
+        ranks: names of the label ranks, finest first, as of opening.
         domain: what its pictures are, if that is known; see `index.domain`.
     """
 
@@ -167,8 +167,9 @@ class Catalogue:
         """
         blobs = [pack(item.embedding, self.manifest.embedding_dim) for item in items]
         with self._connections.writing() as connection:
+            ranks = catalogue_ranks(connection)
             for item, blob in zip(items, blobs, strict=True):
-                insert(connection, item, blob)
+                insert(connection, item, blob, ranks)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete items and return how many of the ids were there."""
@@ -301,6 +302,20 @@ class Catalogue:
             items = items_after(connection, cursor or "", limit + 1, condition)
         return ItemPage(items[:limit], items[limit - 1].id if len(items) > limit else None)
 
+    def count(self, filter: str | None = None) -> int:
+        """The number of items that a filter lets through.
+
+        Raises:
+            FilterError: the filter cannot be read, or names a field that no item has.
+        """
+        asked = parse_filter(filter) if filter is not None else None
+        view = self.refresh()
+        with self._connections.reading() as connection:
+            if asked is not None:
+                return len(self._filter_rows.rows(connection, asked, view.seq))
+            (number,) = connection.execute("SELECT COUNT(*) FROM item WHERE deleted = 0").fetchone()
+            return int(number)
+
     def ids(self) -> Iterator[str]:
         """The ids of all items, in no particular order."""
         with reading(self.path) as connection:
@@ -314,10 +329,12 @@ class Catalogue:
             num_items, num_unlabelled = connection.execute(
                 "SELECT COUNT(*), COUNT(CASE labels WHEN '{}' THEN 1 END) FROM item WHERE deleted = 0"
             ).fetchone()
-            labels = label_counts(connection)
+            ranks = catalogue_ranks(connection)
+            labels = label_counts(connection, ranks)
         snapshot = view.snapshot.info if view.snapshot else None
         return CatalogueStats(
             items=num_items,
+            ranks=ranks,
             labels=labels,
             unlabelled=num_unlabelled,
             encoder_id=self.manifest.id,

@@ -13,6 +13,7 @@ from typing import Any
 
 from encoder.errors import SourceError
 from encoder.picture_files import list_pictures
+from index.ranks import folder_ranks
 
 DEFAULT_RANKS = ("label", "group", "supergroup")
 
@@ -37,9 +38,10 @@ class SourcePicture:
 def read_source(source: Path, ranks: Sequence[str] = ()) -> list[SourcePicture]:
     """The pictures of a folder or CSV, in a fixed order.
 
-    In a folder, sub-folders are labels, the innermost the finest: `ranks` names them, from the finest; the id is the
-    path relative to the folder. In a CSV, `path` is relative to the CSV's folder, `id` defaults to `path` without a
-    leading `./`, the columns named by `ranks` are labels (`label` if none are), and every other column is metadata.
+    In a folder, sub-folders are labels, the innermost the finest: `ranks` names them, from the finest (see
+    `index.ranks` for folders of unequal depth); the id is the path relative to the folder. In a CSV, `path` is relative
+    to the CSV's folder, `id` defaults to `path` without a leading `./`, the columns named by `ranks` are labels
+    (`label` if none are), and every other column is metadata.
 
     Raises:
         SourceError: missing, empty, without its columns, or with one id twice.
@@ -60,9 +62,8 @@ def read_source(source: Path, ranks: Sequence[str] = ()) -> list[SourcePicture]:
 def _from_folder(folder: Path, path: Path, ranks: Sequence[str]) -> SourcePicture:
     relative = path.relative_to(folder)
     names = list(reversed(relative.parent.parts))
-    known = [*ranks, *DEFAULT_RANKS[len(ranks) :]]
-    known += [f"level_{number}" for number in range(len(known) + 1, len(names) + 1)]
-    return SourcePicture(relative.as_posix(), path, dict(zip(known, names, strict=False)), {})
+    labels = dict(zip(folder_ranks(len(names), ranks, DEFAULT_RANKS), names, strict=True))
+    return SourcePicture(relative.as_posix(), path, labels, {})
 
 
 def _read_csv(source: Path, ranks: Sequence[str]) -> list[SourcePicture]:

@@ -8,12 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from encoder.bundle import Bundle
-from encoder.errors import CatalogueNotFoundError, ConfigError
+from encoder.errors import CatalogueNotFoundError
 from encoder.image_encoder import ImageEncoder
 from index.build import BATCH_SIZE, BuildReport, build, open_for_build, writing_alone
 from index.catalogue import Catalogue
 from index.items import CatalogueStats
+from index.ranks import read_ranks
 from index.sources import read_source
+from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
 
 HELP = """\
 Build and look after a catalogue.
@@ -23,6 +25,7 @@ examples:
   lodisc index build catalogue/ --images photos.csv --bundle bundle/
   lodisc index add catalogue/ --images more-photos/
   lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg
+  lodisc index list catalogue/ --filter 'genus == "Vanessa" and year >= 2010'
   lodisc index stats catalogue/
 
 Each action explains itself: lodisc index ACTION --help
@@ -100,6 +103,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove_parser = action("remove", "remove items by id", REMOVE_HELP, _remove)
     remove_parser.add_argument("ids", nargs="+", metavar="ID", help="as `lodisc search` prints it")
 
+    add_list_arguments(action("list", "the items, or those that a filter lets through", LIST_HELP, run_list))
+
     stats_parser = action("stats", "what is in the catalogue", STATS_HELP, _stats)
     stats_parser.add_argument("--json", action="store_true", help="as JSON")
 
@@ -118,7 +123,7 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder (sub-folder = label), or a CSV with a column path and, if you like, id, label and others",
     )  # fmt: skip
     parser.add_argument(
-        "--ranks", type=_ranks, default=(), metavar="A,B",
+        "--ranks", type=read_ranks, default=(), metavar="A,B",
         help="names of the label ranks, finest first: of the sub-folders from the inside out, or of CSV columns "
         "(default: those of the catalogue, if it has any)",
     )  # fmt: skip
@@ -230,13 +235,6 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
         print(f"{report.not_in_source} items of the catalogue are not in the source: {outcome}")
     print(f"next: lodisc search {args.catalogue} PICTURE, or lodisc serve {args.catalogue}")
     return 0
-
-
-def _ranks(text: str) -> Sequence[str]:
-    ranks = tuple(name.strip() for name in text.split(","))
-    if not all(ranks) or len(set(ranks)) < len(ranks):
-        raise ConfigError(f"--ranks is {text!r}, expected different names separated by commas, finest first")
-    return ranks
 
 
 def _positive(text: str) -> int:

@@ -12,7 +12,7 @@ from index.items import NewItem
 from index.rows import insert
 from index.schema import TABLES
 
-NAMES = ["species", "genus", "year", "flag", "id", "and", "a b", 'q"uote', "back\\slash", "ä🦋", "br]acket", "x.y", 
+NAMES = ["species", "genus", "year", "flag", "id", "and", "a b", 'q"uote', "back\\slash", "ä🦋", "br]acket", "x.y",
          "$.x", "tab\t", "line\nname", "'", "[0]", "#-1", "?1", ":f0", "true"]  # fmt: skip
 TEXTS = ["", "Vanessa", "van", "2010", "true", '"', "'", "%", "ä🦋", "a\\b", "\n", "; --", "[1]", "null"]
 NUMBERS = [
