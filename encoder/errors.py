@@ -4,6 +4,7 @@
     ├── InputError                     what a person or a client gave is wrong
     │   ├── SourceError                a source of pictures: missing, empty, without its columns, double ids
     │   ├── ConfigError                a recipe or a flag: misspelt, of the wrong type, out of range
+    │   ├── FilterError                a filter of a search or a listing; `detail` has the position
     │   ├── NotFoundError              no such item
     │   └── PictureError               one picture; `position` says which of a request
     │       ├── UndecodablePictureError
@@ -66,6 +67,12 @@ class ConfigError(InputError):
     """A recipe field or a flag is misspelt, of the wrong type or out of range."""
 
     code = "invalid_config"
+
+
+class FilterError(InputError):
+    """A filter cannot be read, or names a field that no item has."""
+
+    code = "invalid_filter"
 
 
 class NotFoundError(InputError):

@@ -24,9 +24,13 @@ from encoder.errors import BundleNotFoundError, CatalogueError, EncoderMismatchE
 from encoder.manifest import Manifest, manifest_document, parse_manifest
 from index.connections import Connections
 from index.faults import database_faults
+from index.filter_fields import KnownFields
+from index.filter_parser import parse_filter
+from index.filter_rows import FilterRows
+from index.filter_sql import SqlCondition
 from index.following import follow, last_seq, load_view, reading
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
-from index.rows import insert, items_after, items_of_rows, label_counts, live_row, remove
+from index.rows import catalogue_ranks, insert, items_after, items_of_rows, label_counts, live_row, remove
 from index.schema import DATABASE_NAME, connect, create
 from index.snapshot import SnapshotInfo, build_snapshot, newest_snapshot, remove_other_snapshots
 from index.text import printable
@@ -44,7 +48,7 @@ class Catalogue:
     Attributes:
         path: its folder.
         manifest: of the encoder that filled it.
-        ranks: names of the label ranks, finest first.
+        ranks: names of the label ranks, finest first, as of opening.
         variant: of the encoder, by which it was filled.
         domain: what its pictures are, if that is known; see `index.domain`.
     """
@@ -57,6 +61,8 @@ class Catalogue:
         self.variant: str = meta.get("variant", "fp32")
         self.domain: str | None = meta.get("domain")
         self._lock = threading.Lock()
+        self._fields = KnownFields()
+        self._filter_rows = FilterRows(self._fields)
         self._connections = Connections(path)
         try:
             self._view = load_view(self.path, self.manifest.embedding_dim)
@@ -191,8 +197,9 @@ class Catalogue:
         """
         blobs = [pack(item.embedding, self.manifest.embedding_dim) for item in items]
         with self._connections.writing() as connection:
+            ranks = catalogue_ranks(connection)
             for item, blob in zip(items, blobs, strict=True):
-                insert(connection, item, blob)
+                insert(connection, item, blob, ranks)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete items and return how many of the ids were there."""
@@ -222,18 +229,28 @@ class Catalogue:
 
     # Reading.
 
-    def search(self, queries_QD: NDArray[np.float32], *, k: int, exclude_ids: Iterable[str] = ()) -> list[list[Match]]:
+    def search(
+        self,
+        queries_QD: NDArray[np.float32],
+        *,
+        k: int,
+        exclude_ids: Iterable[str] = (),
+        filter: str | None = None,
+    ) -> list[list[Match]]:
         """The k nearest items of each query.
 
         Args:
             queries_QD: of length 1, float32, shape (Q, D).
             k: 1 to 1000; there are fewer matches where the catalogue has fewer items.
             exclude_ids: items that may not be found.
+            filter: which items may be found, as in `genus == "Vanessa" and year >= 2010`; see
+                `index.filter_expression`. None for all.
 
         Returns:
             For each query its matches, best first.
 
         Raises:
+            FilterError: the filter cannot be read, or names a field that no item has.
             ValueError: k or the shape of the queries is wrong, or they hold a number that is not finite.
         """
         if not 1 <= k <= MAX_K:
@@ -243,11 +260,13 @@ class Catalogue:
         if not np.isfinite(queries_QD).all():
             raise ValueError("a query holds a number that is not finite")
         unwanted = frozenset(exclude_ids)
+        asked = parse_filter(filter) if filter is not None else None
         view = self.refresh()
         with self._connections.reading() as connection:
+            wanted = self._filter_rows.rows(connection, asked, view.seq) if asked is not None else None
             rows = (live_row(connection, item_id) for item_id in unwanted)
             excluded = frozenset(row for row in rows if row is not None)
-            found = view.search(np.ascontiguousarray(queries_QD, dtype=np.float32), k, excluded)
+            found = view.search(np.ascontiguousarray(queries_QD, dtype=np.float32), k, excluded, wanted)
             # A row keeps its labels when it is removed, so what the view found can always be told.
             items = items_of_rows(connection, sorted({row for hits in found for row, _ in hits}))
         return [
@@ -299,11 +318,33 @@ class Catalogue:
         embedding_D: NDArray[np.float32] = unpack([found[0]], self.manifest.embedding_dim)[0]
         return embedding_D
 
-    def items(self, cursor: str | None = None, limit: int = 100) -> ItemPage:
-        """A page of items in the order of their ids, those after `cursor`."""
+    def items(self, cursor: str | None = None, limit: int = 100, filter: str | None = None) -> ItemPage:
+        """A page of items in the order of their ids, those after `cursor`.
+
+        Raises:
+            FilterError: the filter cannot be read, or names a field that no item has.
+        """
+        asked = parse_filter(filter) if filter is not None else None
         with self._connections.reading() as connection:
-            items = items_after(connection, cursor or "", limit + 1)
+            if asked is not None:
+                self._fields.check(connection, asked)
+            condition = SqlCondition(asked.condition) if asked is not None else None
+            items = items_after(connection, cursor or "", limit + 1, condition)
         return ItemPage(items[:limit], items[limit - 1].id if len(items) > limit else None)
+
+    def count(self, filter: str | None = None) -> int:
+        """The number of items that a filter lets through.
+
+        Raises:
+            FilterError: the filter cannot be read, or names a field that no item has.
+        """
+        asked = parse_filter(filter) if filter is not None else None
+        view = self.refresh()
+        with self._connections.reading() as connection:
+            if asked is not None:
+                return len(self._filter_rows.rows(connection, asked, view.seq))
+            (number,) = connection.execute("SELECT COUNT(*) FROM item WHERE deleted = 0").fetchone()
+            return int(number)
 
     def ids(self) -> Iterator[str]:
         """The ids of all items, in no particular order."""
@@ -318,10 +359,12 @@ class Catalogue:
             num_items, num_unlabelled = connection.execute(
                 "SELECT COUNT(*), COUNT(CASE labels WHEN '{}' THEN 1 END) FROM item WHERE deleted = 0"
             ).fetchone()
-            labels = label_counts(connection)
+            ranks = catalogue_ranks(connection)
+            labels = label_counts(connection, ranks)
         snapshot = view.snapshot.info if view.snapshot else None
         return CatalogueStats(
             items=num_items,
+            ranks=ranks,
             labels=labels,
             unlabelled=num_unlabelled,
             encoder_id=self.manifest.id,

@@ -65,6 +65,7 @@ class CatalogueStats:
 
     Attributes:
         items: live items.
+        ranks: the label ranks, finest first, as they are called now.
         labels: number of distinct labels by rank.
         unlabelled: items without a label.
         encoder_id, encoder_name, dim, bundle_path: what filled it.
@@ -77,6 +78,7 @@ class CatalogueStats:
     """
 
     items: int
+    ranks: tuple[str, ...]
     labels: dict[str, int]
     unlabelled: int
     encoder_id: str

@@ -8,7 +8,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from index.filter_sql import SqlCondition
 from index.items import Item, NewItem
+from index.ranks import in_order
 
 _CHUNK = 500  # rows in one SQL statement
 _COLUMNS = "id, labels, metadata, source, content_hash"
@@ -23,12 +25,25 @@ def live_row(connection: sqlite3.Connection, item_id: str) -> int | None:
     return None if found is None else int(found[0])
 
 
-def insert(connection: sqlite3.Connection, item: NewItem, vector: bytes) -> None:
-    """Add an item, in place of the one with its id if there is one; `vector` is its packed embedding."""
+def catalogue_ranks(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """The label ranks as they are called now, finest first."""
+    (ranks,) = connection.execute("SELECT value FROM meta WHERE key = 'ranks'").fetchone()
+    return tuple(json.loads(ranks))
+
+
+def insert(connection: sqlite3.Connection, item: NewItem, vector: bytes, ranks: Sequence[str] = ()) -> None:
+    """Add an item, in place of the one with its id if there is one.
+
+    Args:
+        connection: inside a write transaction.
+        item: to add.
+        vector: its packed embedding.
+        ranks: the order of its labels.
+    """
     remove(connection, item.id)
     cursor = connection.execute(
         f"INSERT INTO item ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
-        (item.id, _json(item.labels), _json(item.metadata), item.source, item.content_hash),
+        (item.id, _json(in_order(item.labels, ranks)), _json(item.metadata), item.source, item.content_hash),
     )
     row = cursor.lastrowid
     connection.execute("INSERT INTO embedding VALUES (?, ?)", (row, vector))
@@ -60,22 +75,27 @@ def items_of_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[i
     return items
 
 
-def items_after(connection: sqlite3.Connection, item_id: str, limit: int) -> list[Item]:
-    """The first `limit` items with a greater id, in the order of their ids."""
+def items_after(
+    connection: sqlite3.Connection, item_id: str, limit: int, condition: SqlCondition | None = None
+) -> list[Item]:
+    """The first `limit` items with a greater id that satisfy a condition, in the order of their ids."""
+    where, parameters = (condition.sql, condition.parameters) if condition is not None else ("TRUE", {})
     found = connection.execute(
-        f"SELECT {_COLUMNS} FROM item WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?", (item_id, limit)
+        f"SELECT {_COLUMNS} FROM item WHERE deleted = 0 AND id > :after AND {where} ORDER BY id LIMIT :limit",
+        {"after": item_id, "limit": limit, **parameters},
     )
     return [_item(*columns) for columns in found]
 
 
-def label_counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """The number of distinct labels by rank, in the order in which the ranks were first seen."""
-    return dict(
+def label_counts(connection: sqlite3.Connection, ranks: Sequence[str]) -> dict[str, int]:
+    """The number of distinct labels by rank: of `ranks` in their order, then of others."""
+    counts = dict(
         connection.execute(
             "SELECT key, COUNT(DISTINCT value) FROM item, json_each(item.labels) WHERE deleted = 0 "
             "GROUP BY key ORDER BY MIN(json_each.id), key"
         ).fetchall()
     )
+    return {rank: counts[rank] for rank in ranks if rank in counts} | counts
 
 
 def _item(item_id: str, labels: str, metadata: str, source: str, content_hash: str) -> Item:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from index.row_set import RowSet
 from index.snapshot import Snapshot
 
 
@@ -37,24 +38,36 @@ class View:
         return self.snapshot.info.seq if self.snapshot is not None else 0
 
     def search(
-        self, queries_QD: NDArray[np.float32], k: int, excluded_rows: frozenset[int]
+        self,
+        queries_QD: NDArray[np.float32],
+        k: int,
+        excluded_rows: frozenset[int],
+        wanted_rows: RowSet | None = None,
     ) -> list[list[tuple[int, float]]]:
-        """For each query its k best rows with their cosines, best first, ties by row."""
+        """For each query its k best rows with their cosines, best first, ties by row.
+
+        Args:
+            queries_QD: of length 1, float32.
+            k: rows for each query.
+            excluded_rows: that may not be found, few.
+            wanted_rows: of which one must be, each of them there in this view; None for any.
+        """
         wanted = k + len(excluded_rows)
         found: list[list[tuple[int, float]]] = [[] for _ in queries_QD]
+        removed_N, tail_rows_M, tail_MD = self.removed_N, self.tail_rows_M, self.tail_MD
+        if wanted_rows is not None:
+            if self.snapshot is not None:
+                removed_N = wanted_rows.absent(self.snapshot.rows_N)
+            stays_M = wanted_rows.among(tail_rows_M)
+            tail_rows_M, tail_MD = tail_rows_M[stays_M], tail_MD[stays_M]
         if self.snapshot is not None:
-            scores_QK, rows_QK = self.snapshot.search(queries_QD, wanted, self.removed_N)
+            scores_QK, rows_QK = self.snapshot.search(queries_QD, wanted, removed_N)
             _collect(found, scores_QK, rows_QK, excluded_rows)
-        if len(self.tail_rows_M):
-            scores_QM = queries_QD @ self.tail_MD.T
+        if len(tail_rows_M):
+            scores_QM = queries_QD @ tail_MD.T
             kept = min(wanted, scores_QM.shape[1])
             best_QK = np.argpartition(-scores_QM, kept - 1, axis=1)[:, :kept]
-            _collect(
-                found,
-                np.take_along_axis(scores_QM, best_QK, axis=1),
-                self.tail_rows_M[best_QK],
-                excluded_rows,
-            )
+            _collect(found, np.take_along_axis(scores_QM, best_QK, axis=1), tail_rows_M[best_QK], excluded_rows)
         return [sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k] for hits in found]
 
     def after(

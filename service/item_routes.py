@@ -6,7 +6,6 @@ server was started with them, because there are no keys yet.
 
 import hashlib
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -14,12 +13,13 @@ from starlette.responses import JSONResponse, Response
 
 from encoder.errors import NotFoundError, PictureError
 from index.answer import thumbnail_path
+from index.filter_expression import ID
 from index.items import CatalogueStats, Item, NewItem
 from index.thumbnails import make_thumbnail
 from service.bodies import Part, parse_form, read_body
 from service.conditional import respond
 from service.problems import RequestError, UnsupportedBodyError, WritesOffError
-from service.requests import MAX_ID_BYTES, identifier, integer, parse_json, query_options
+from service.requests import MAX_ID_BYTES, filter_text, identifier, integer, parse_json, query_options
 from service.runtime import Runtime
 
 PUT_FIELDS = ("image", "labels", "metadata")
@@ -29,12 +29,13 @@ MAX_LIMIT = 1000
 
 
 async def list_items(request: Request) -> Response:
-    """GET /items: one page."""
-    options = query_options(request.query_params, ("cursor", "limit"))
+    """GET /items: one page of those that a filter lets through."""
+    options = query_options(request.query_params, ("filter", "cursor", "limit"))
     limit = integer("limit", options.get("limit", DEFAULT_LIMIT), 1, MAX_LIMIT)
     cursor = identifier("cursor", options["cursor"]) if "cursor" in options else None
+    wanted = filter_text(options.get("filter"))
     runtime: Runtime = request.app.state.runtime
-    page = await runtime.in_thread(runtime.serving.catalogue.items, cursor, limit)
+    page = await runtime.in_thread(runtime.serving.catalogue.items, cursor, limit, wanted)
     return JSONResponse({"items": [item_document(item) for item in page.items], "next_cursor": page.next_cursor})
 
 
@@ -71,11 +72,11 @@ def _document(item_id: str, labels: dict[str, str], metadata: dict[str, Any]) ->
     return {"id": item_id, "labels": labels, "metadata": metadata, "thumbnail": thumbnail_path(item_id)}
 
 
-def stats_document(stats: CatalogueStats, ranks: Sequence[str]) -> dict[str, Any]:
+def stats_document(stats: CatalogueStats) -> dict[str, Any]:
     """What is in the catalogue, as JSON; without the paths of this machine."""
     return {
         "items": stats.items,
-        "ranks": list(ranks),
+        "ranks": list(stats.ranks),
         "labels": stats.labels,
         "unlabelled": stats.unlabelled,
         "snapshot_items": stats.snapshot_items,
@@ -136,6 +137,7 @@ async def _read_put(request: Request, runtime: Runtime) -> tuple[bytes, dict[str
         raise RequestError("there is no picture; send one file in the field `image`")
     labels = _object("labels", parts.get("labels"), (str,))
     metadata = _object("metadata", parts.get("metadata"), (str, int, float))
+    _check_names(labels, metadata)
     return parts["image"].data, labels, metadata
 
 
@@ -155,6 +157,15 @@ def _object(name: str, part: Part | None, types: tuple[type, ...]) -> dict[str, 
             if isinstance(text, str) and not _is_text(text):
                 raise refusal
     return value
+
+
+def _check_names(labels: dict[str, str], metadata: dict[str, Any]) -> None:
+    """See that a filter can tell what is meant by a name."""
+    twice = sorted(labels.keys() & metadata.keys())
+    if twice:
+        raise RequestError(f"{twice[0][:60]!a} is a rank of `labels` and a name of `metadata`; call one otherwise")
+    if ID in labels or ID in metadata:
+        raise RequestError("`id` is the item's own and cannot be a name of `labels` or `metadata`")
 
 
 def _is_text(text: str) -> bool:

@@ -5,6 +5,7 @@ The examples are real: a test sends them and compares the shape of what comes ba
 
 from typing import Any
 
+from index.filter_tokens import MAX_LENGTH
 from service.requests import DEFAULT_K, MAX_K
 
 API_VERSION = "1.0"
@@ -70,6 +71,12 @@ ITEM = {
 FILES = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}}
 BASE64 = {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}}
 K = {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": DEFAULT_K}
+FILTER = {"type": "string", "maxLength": MAX_LENGTH, "examples": ['genus == "Alata" and species != "alata-minor"']}
+FILTER_TEXT = (
+    "Comparisons (== != < <= > >=, in, not in) of label ranks, metadata and id with texts in quotes, numbers, true or "
+    "false, and exists(NAME), startswith(NAME, text), contains(NAME, text), joined by and, or, not and brackets. A "
+    "missing value satisfies no comparison. A name that no item has is refused."
+)
 # One transparent pixel, so that the example can be sent as it is.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -110,12 +117,22 @@ def _search() -> dict[str, Any]:
             "Takes one of: `images` (several are photographs of one thing: the mean of their normalised "
             "embeddings is searched), `embedding`, `item_id` (that item itself is left out). `confidence` is "
             "the winning name's share of the similarity-weighted vote; it is no calibrated probability. "
+            "`filter` says among which items to search. "
             "Pictures that cannot be read are listed in `errors` by position."
         ),
         "x-curl": "curl -F images=@picture.jpg -F k=5 {origin}/search",
-        "parameters": [_query("k", "How many matches, in place of the field of the same name.", K)],
+        "parameters": [
+            _query("k", "How many matches, in place of the field of the same name.", K),
+            _query("filter", f"Among which items, in place of the field of the same name. {FILTER_TEXT}", FILTER),
+        ],
         "requestBody": _body(
-            form={"images": FILES, "k": K, "item_id": {"type": "string"}, "embedding": {"type": "string"}},
+            form={
+                "images": FILES,
+                "k": K,
+                "item_id": {"type": "string"},
+                "embedding": {"type": "string"},
+                "filter": FILTER,
+            },
             json={
                 "images": BASE64,
                 "embedding": {
@@ -124,10 +141,12 @@ def _search() -> dict[str, Any]:
                 },
                 "item_id": {"type": "string"},
                 "k": K,
+                "filter": FILTER,
             },
             examples={
                 "a picture": {"images": [PIXEL], "k": 5},
                 "from an item": {"item_id": MATCH["id"], "k": 5},
+                "among some items": {"images": [PIXEL], "filter": 'genus == "Alata" and startswith(species, "alata")'},
             },
         ),
         "responses": _answers(ANSWER, "400", "404", "408", "413", "415", "422", "429", "503"),
@@ -170,11 +189,12 @@ def _embed() -> dict[str, Any]:
 
 def _list_items() -> dict[str, Any]:
     return {
-        "summary": "The items, a page at a time",
+        "summary": "The items, a page at a time; with `filter`, those that it lets through",
         "operationId": "list_items",
         "description": "`next_cursor` is null on the last page; otherwise it is the `cursor` of the next.",
-        "x-curl": "curl '{origin}/items?limit=2'",
+        "x-curl": "curl -G --data-urlencode 'filter=genus == \"Alata\"' '{origin}/items?limit=2'",
         "parameters": [
+            _query("filter", FILTER_TEXT, FILTER),
             _query("cursor", "Where the page before ended.", {"type": "string"}),
             _query(
                 "limit",

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from index.filter_parser import parse_filter
 from service.bodies import parse_form, read_body
 from service.problems import BodyTooLargeError, RequestError, UnsupportedBodyError
 from service.settings import Settings
@@ -33,8 +34,8 @@ MAX_K = 1000
 MAX_ID_BYTES = 4096
 LONG_BODY_BYTES = 512 * 1024
 EMBED_FIELDS = ("images", "encoding", "attention")
-SEARCH_FIELDS = ("images", "embedding", "item_id", "k")
-NOT_YET = frozenset({"filter", "rerank", "explain"})
+SEARCH_FIELDS = ("images", "embedding", "item_id", "k", "filter")
+NOT_YET = frozenset({"rerank", "explain"})
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,13 @@ class EmbedRequest:
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """POST /search: exactly one of pictures, an embedding (D,), or the id of an item."""
+    """POST /search: exactly one of pictures, an embedding (D,), or the id of an item; `filter` says among which."""
 
     k: int
     images: list[bytes]
     embedding: NDArray[np.float32] | None = None
     item_id: str | None = None
+    filter: str | None = None
 
 
 async def read_embed(request: Request, settings: Settings) -> EmbedRequest:
@@ -83,11 +85,12 @@ async def read_search(request: Request, settings: Settings, dim: int) -> SearchR
         found = " and ".join(asked) or "none of them"
         raise RequestError(f"a search takes one of `images`, `embedding` and `item_id`; this one has {found}")
     k = integer("k", fields.get("k", DEFAULT_K), 1, MAX_K)
+    wanted = filter_text(fields.get("filter"))
     if asked == ["embedding"]:
-        return SearchRequest(k, [], embedding=_embedding(fields["embedding"], dim))
+        return SearchRequest(k, [], embedding=_embedding(fields["embedding"], dim), filter=wanted)
     if asked == ["item_id"]:
-        return SearchRequest(k, [], item_id=identifier("item_id", fields["item_id"]))
-    return SearchRequest(k, fields["images"])
+        return SearchRequest(k, [], item_id=identifier("item_id", fields["item_id"]), filter=wanted)
+    return SearchRequest(k, fields["images"], filter=wanted)
 
 
 def integer(name: str, value: object, lowest: int, highest: int) -> int:
@@ -118,6 +121,20 @@ def identifier(name: str, value: object) -> str:
     if "\0" in value or length > MAX_ID_BYTES:
         raise RequestError(f"`{name}` holds a NUL or is longer than {MAX_ID_BYTES} bytes")
     return value
+
+
+def filter_text(value: object) -> str | None:
+    """A filter that can be read, or None where there is none: told before anything is decoded for it.
+
+    Raises:
+        RequestError: it is no text.
+        FilterError: it cannot be read.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise RequestError(f'`filter` is {_kind(value)}, expected text such as genus == "Vanessa" and year >= 2010')
+    return parse_filter(value).text
 
 
 def query_options(query: QueryParams, known: tuple[str, ...]) -> dict[str, str]:

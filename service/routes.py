@@ -60,9 +60,10 @@ async def search(request: Request) -> Response:
     query_D, errors = await _query(runtime, serving, asked, stages)
     exclude = (asked.item_id,) if asked.item_id is not None else ()
     search_s = time.perf_counter()
-    matches = (await runtime.in_thread(serving.catalogue.search, query_D[np.newaxis], k=asked.k, exclude_ids=exclude))[
-        0
-    ]
+    found = await runtime.in_thread(
+        serving.catalogue.search, query_D[np.newaxis], k=asked.k, exclude_ids=exclude, filter=asked.filter
+    )
+    matches = found[0]
     _stage(runtime.metrics, stages, "search", search_s)
     if matches:
         runtime.metrics.best_similarity.observe(matches[0].score)
@@ -125,7 +126,7 @@ async def stats(request: Request) -> Response:
                 "licence": manifest.licence,
                 "figures": manifest.figures,
             },
-            "catalogue": item_routes.stats_document(catalogue, serving.catalogue.ranks),
+            "catalogue": item_routes.stats_document(catalogue),
             "note": domain_note(manifest, serving.catalogue.domain),
             "limits": {
                 "max_body_bytes": runtime.settings.max_body_bytes,

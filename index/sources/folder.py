@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from encoder.errors import SourceError
 from encoder.picture_files import PICTURE_SUFFIXES
 from index.disk_map import DiskMap
+from index.ranks import folder_ranks
 from index.sources.files import Files, files_of, read
 from index.sources.picture import DEFAULT_RANKS, PictureFacts, SourcePicture
 
@@ -38,11 +39,9 @@ class FolderSource:
 
 
 def folder_labels(relative: str, ranks: Sequence[str]) -> dict[str, str]:
-    """The labels that the folders above a picture give it, the innermost the finest."""
+    """The labels that the folders above a picture give it, the innermost the finest; see `index.ranks`."""
     names = list(reversed(PurePosixPath(relative).parent.parts))
-    known = [*ranks, *DEFAULT_RANKS[len(ranks) :]]
-    known += [f"level_{number}" for number in range(len(known) + 1, len(names) + 1)]
-    return dict(zip(known, names, strict=False))
+    return dict(zip(folder_ranks(len(names), ranks, DEFAULT_RANKS), names, strict=True))
 
 
 def _list(files: Files, location: str) -> DiskMap:

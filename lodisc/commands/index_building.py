@@ -19,6 +19,7 @@ from index.build import BATCH_SIZE, BuildReport, build, open_for_build
 from index.catalogue import Catalogue
 from index.division import bulk_encoder
 from index.estimate import Estimate, estimate
+from index.ranks import read_ranks
 from index.rejected import REJECTED_NAME
 from index.sources.reading import read_source
 from index.watch import FolderWatch, watch
@@ -82,7 +83,7 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder, or .csv, .parquet or .tar files; a path, a URL, or a pattern such as 'shards/{00..99}.tar'",
     )  # fmt: skip
     parser.add_argument(
-        "--ranks", type=_ranks, default=(), metavar="A,B",
+        "--ranks", type=read_ranks, default=(), metavar="A,B",
         help="names of the label ranks, finest first: of the sub-folders from the inside out, or of columns "
         "(default: those of the catalogue, if it has any)",
     )  # fmt: skip
@@ -260,13 +261,6 @@ def _ranks_of(path: Path) -> Sequence[str]:
             return catalogue.ranks
     except CatalogueNotFoundError:
         return ()
-
-
-def _ranks(text: str) -> Sequence[str]:
-    ranks = tuple(name.strip() for name in text.split(","))
-    if not all(ranks) or len(set(ranks)) < len(ranks):
-        raise ConfigError(f"--ranks is {text!r}, expected different names separated by commas, finest first")
-    return ranks
 
 
 def _positive(text: str) -> int:

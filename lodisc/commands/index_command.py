@@ -18,6 +18,7 @@ from lodisc.commands.index_building import (
     run_add,
     run_build,
 )
+from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
 
 HELP = """\
 Build and look after a catalogue.
@@ -27,6 +28,7 @@ examples:
   lodisc index build catalogue/ --images photos.csv --bundle bundle/
   lodisc index add catalogue/ --images more-photos/
   lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg
+  lodisc index list catalogue/ --filter 'genus == "Vanessa" and year >= 2010'
   lodisc index stats catalogue/
 
 Each action explains itself: lodisc index ACTION --help
@@ -78,6 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     remove_parser = action("remove", "remove items by id", REMOVE_HELP, _remove)
     remove_parser.add_argument("ids", nargs="+", metavar="ID", help="as `lodisc search` prints it")
+
+    add_list_arguments(action("list", "the items, or those that a filter lets through", LIST_HELP, run_list))
 
     stats_parser = action("stats", "what is in the catalogue", STATS_HELP, _stats)
     stats_parser.add_argument("--json", action="store_true", help="as JSON")

@@ -16,6 +16,7 @@ from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.answer import answer
 from index.catalogue import MAX_K, Catalogue
+from index.filter_parser import parse_filter
 from index.text import printable
 
 HELP = """\
@@ -24,6 +25,11 @@ Find the pictures of a catalogue that are most like a picture, and the name they
 examples:
   lodisc search catalogue/ unknown.jpg
   lodisc search catalogue/ unknown.jpg -k 20 --json
+  lodisc search catalogue/ unknown.jpg --filter 'genus == "Vanessa" and year >= 2010'
+
+a filter compares label ranks, metadata and id (==, !=, <, <=, >, >=, in (...), not in (...)) with texts in quotes,
+numbers, true or false; exists(NAME), startswith(NAME, "text") and contains(NAME, "text") ask for a value and for a part
+of it; and, or, not and brackets join them. An unusual name stands between brackets: [catalogue number].
 """
 
 
@@ -32,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of the catalogue")
     parser.add_argument("picture", type=Path, metavar="PICTURE", help="the picture to ask about")
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"neighbours, 1 to {MAX_K} (%(default)s)")
+    parser.add_argument("--filter", metavar="EXPR", help="among which items to search, as in the example above")
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
     parser.add_argument("--variant", metavar="NAME", help="of the bundle (default: the one that filled the catalogue)")
     parser.add_argument("--json", action="store_true", help="print what POST /search answers")
@@ -41,25 +48,27 @@ def run(args: argparse.Namespace) -> int:
     """Search and print."""
     if not 1 <= args.k <= MAX_K:
         raise ConfigError(f"-k is {args.k}, expected 1 to {MAX_K}")
+    if args.filter is not None:
+        parse_filter(args.filter)  # what is wrong with it is told before an encoder is loaded
     with Catalogue.open(args.catalogue) as catalogue:
         bundle = catalogue.find_bundle(args.bundle)
         encoder = ImageEncoder(bundle, variant=catalogue.choose_variant(bundle, args.variant))
-        document = _search(catalogue, encoder, args.picture, args.k)
+        document = _search(catalogue, encoder, args.picture, args.k, args.filter)
     if args.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        _print(document, args.picture)
+        _print(document, args.picture, filtered=args.filter is not None)
     return 0
 
 
-def _search(catalogue: Catalogue, encoder: ImageEncoder, picture: Path, k: int) -> dict[str, Any]:
+def _search(catalogue: Catalogue, encoder: ImageEncoder, picture: Path, k: int, filter: str | None) -> dict[str, Any]:
     clock = [time.perf_counter()]
     preprocessing = encoder.manifest.preprocessing
     pixels = preprocess(decode_picture(read_picture(picture), min_side_wanted=preprocessing.image_size), preprocessing)
     clock.append(time.perf_counter())
     query_1D = encoder.encode(pixels[None]).embedding_BD
     clock.append(time.perf_counter())
-    matches = catalogue.search(query_1D, k=k)[0]
+    matches = catalogue.search(query_1D, k=k, filter=filter)[0]
     clock.append(time.perf_counter())
     timing_ms = {
         stage: (end - start) * 1e3
@@ -68,11 +77,12 @@ def _search(catalogue: Catalogue, encoder: ImageEncoder, picture: Path, k: int) 
     return answer(encoder.manifest, matches, timing_ms, domain=catalogue.domain)
 
 
-def _print(document: dict[str, Any], picture: Path) -> None:
+def _print(document: dict[str, Any], picture: Path, *, filtered: bool) -> None:
     console = Console(highlight=False)
     prediction = document["prediction"]
     if not document["matches"]:
-        console.print("the catalogue is empty: nothing to compare with")
+        none = "no item passes the filter" if filtered else "the catalogue is empty"
+        console.print(f"{none}: nothing to compare with")
         return
     if prediction["label"] is not None:
         console.print(

@@ -96,6 +96,8 @@ def faults(tmp_path, bundle, other, photos, catalogue):
         "search with a missing picture": (("search", catalogue, tmp_path / "gone.png"), "does not exist"),
         "k out of range": (("search", catalogue, photos / "red/0.png", "-k", 0), "expected 1 to 1000"),
         "ranks twice": ((*build, photos, "--ranks", "a,a"), "--ranks"),
+        "a rank that is a column": ((*build, photos, "--ranks", "species,id"), "a column of its own"),
+        "a rank that is a word of filters": ((*build, photos, "--ranks", "in"), "a word of filters"),
     }
 
 
@@ -117,6 +119,68 @@ def test_ranks_stay_until_others_are_named(tmp_path, tiny_bundle, picture_folder
     assert "12 with new labels" in lodisc(*build, "--ranks", "kind").stdout
     assert "3 kind;" in lodisc("index", "stats", tmp_path / "c").stdout
     assert "3 label;" in lodisc(*build, "--fresh").stdout + lodisc("index", "stats", tmp_path / "c").stdout
+
+
+@pytest.fixture
+def insects(tmp_path, tiny_bundle, picture_folder):
+    """A catalogue of a CSV with two ranks, a year (one is missing) and a name that needs brackets."""
+    rows = ["path,species,genus,year,wing length", *(f"{p},{s},{g},{y},{w}" for p, s, g, y, w in [
+        ("red/0.png", "atalanta", "Vanessa", 2009, 30), ("red/1.png", "atalanta", "Vanessa", 2012, 31.5),
+        ("green/0.png", "cardui", "Vanessa", 2012, 28), ("blue/0.png", "urticae", "Aglais", "", 25),
+    ])]  # fmt: skip
+    (picture_folder / "list.csv").write_text("\n".join(rows))
+    path = tmp_path / "insects"
+    done = lodisc("index", "build", path, "--images", picture_folder / "list.csv", "--bundle", tiny_bundle,
+                  "--ranks", "species,genus")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_list_and_count_with_a_filter(insects):
+    wanted = 'genus == "Vanessa" and year >= 2010'
+    assert lodisc("index", "list", insects).stdout.split() == ["blue/0.png", "green/0.png", "red/0.png", "red/1.png"]
+    assert lodisc("index", "list", insects, "--filter", wanted).stdout == "green/0.png\nred/1.png\n"
+    assert lodisc("index", "list", insects, "--filter", wanted, "--limit", 1).stdout == "green/0.png\n"
+    assert lodisc("index", "list", insects, "--filter", "not exists(year)", "--count").stdout == "1\n"
+    assert lodisc("index", "list", insects, "--count").stdout == "4\n"
+    lines = lodisc("index", "list", insects, "--filter", "[wing length] > 30", "--json").stdout.splitlines()
+    item = json.loads(*lines)
+    assert item["source"].endswith("red/1.png")
+    assert (item["id"], list(item["labels"].items()), item["metadata"]) == (
+        "red/1.png",
+        [("species", "atalanta"), ("genus", "Vanessa")],
+        {"year": 2012, "wing length": 31.5},
+    )
+
+
+def test_search_with_a_filter(insects, picture_folder):
+    picture = picture_folder / "red" / "1.png"
+    search = ("search", insects, picture, "--json", "--filter")
+    assert json.loads(lodisc(*search, "year == 2012").stdout)["matches"][0]["id"] == "red/1.png"
+    answer = json.loads(lodisc(*search, 'startswith(genus, "Agl")').stdout)
+    assert [match["id"] for match in answer["matches"]] == ["blue/0.png"]
+    assert (answer["prediction"]["label"], answer["prediction"]["rank"]) == ("urticae", "species")
+    done = lodisc("search", insects, picture, "--filter", "year > 3000")
+    assert (done.returncode, done.stdout) == (0, "no item passes the filter: nothing to compare with\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("genus = 'Vanessa'", "filter, column 7: `=` is not used here; write =="),
+        ("genus == Vanessa", "filter, column 10: a text goes between quotes, found Vanessa without them"),
+        ("year > 1 and gneus == 'a'", "filter, column 14: no item has a label or metadata gneus; did you mean genus?"),
+        ("q == 1", "there are genus, species, [wing length], year"),
+        ("", "filter, column 1: expected the name of a label or of metadata"),
+    ],
+)
+def test_a_wrong_filter_is_one_line_with_its_column(insects, picture_folder, text, said):
+    for command in (("search", insects, picture_folder / "red" / "1.png"), ("index", "list", insects)):
+        done = lodisc(*command, "--filter", text)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("lodisc: error: filter, column ")
+        assert done.stderr.count("\n") == 1
+        assert said in done.stderr
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path, tiny_bundle, picture_folder):
@@ -158,7 +222,11 @@ def test_wrong_usage_is_explained(arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("index",), ("search",), *(("index", action) for action in ("build", "add", "remove", "stats", "compact"))],
+    [
+        ("index",),
+        ("search",),
+        *(("index", action) for action in ("build", "add", "remove", "list", "stats", "compact")),
+    ],
 )
 def test_help_has_examples(arguments):
     done = lodisc(*arguments, "--help")

@@ -174,6 +174,59 @@ def test_items_page_through_all(http: httpx.Client) -> None:
     assert http.get("/items?cursor=nonsense%00").status_code == 400
 
 
+def test_a_filter_says_among_which_items_to_search(http: httpx.Client) -> None:
+    wanted = 'genus == "Rubra" and species != "rosso"'
+    asks = (
+        http.post("/search", files=files(a_picture()), data={"k": "100", "filter": wanted}),
+        http.post("/search", files=files(a_picture()), params={"k": 100, "filter": wanted}),
+        http.post("/search", json={"images": [base64.b64encode(a_picture()).decode()], "k": 100, "filter": wanted}),
+    )
+    everything = http.post("/search", files=files(a_picture()), data={"k": "100"})
+    expected = [one for one in everything.json()["matches"] if one["labels"]["species"] == "pink rose"]
+    assert len(expected) == SPECIMENS
+    for answer in asks:
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["matches"] == expected
+        assert answer.json()["prediction"]["label"] == "pink rose"
+        assert answer.json()["prediction"]["confidence"] == pytest.approx(1)
+    from_item = http.post("/search", json={"item_id": PINK_ID, "k": 100, "filter": wanted}).json()["matches"]
+    assert {one["id"] for one in from_item} == {one["id"] for one in expected} - {PINK_ID}
+    nothing = http.post("/search", json={"item_id": PINK_ID, "filter": "id == 'none'"}).json()
+    assert (nothing["matches"], nothing["prediction"]["label"]) == ([], None)
+    assert http.post("/search", json={"item_id": PINK_ID, "filter": None, "k": 2}).status_code == 200
+
+
+def test_items_that_a_filter_lets_through_page_by_page(http: httpx.Client) -> None:
+    seen: list[str] = []
+    options: dict[str, str | int] = {"filter": "genus in ('Rubra', \"Caerula\")", "limit": 5}
+    while True:
+        page = http.get("/items", params=options).json()
+        seen += [item["id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        options["cursor"] = page["next_cursor"]
+    names = [name for name in COLOURS if name.startswith(("Rubra", "Caerula"))]
+    assert seen == sorted(f"{name}/{specimen}.png" for name in names for specimen in range(SPECIMENS))
+    assert http.get("/items", params={"filter": "id == 'none'"}).json() == {"items": [], "next_cursor": None}
+
+
+def test_what_is_put_is_filtered_at_once_and_its_ranks_are_in_order(http: httpx.Client) -> None:
+    form = {"labels": json.dumps({"genus": "Nova", "species": "nova"}), "metadata": json.dumps({"year": 1999.5})}
+    picture = encoded(drawn_picture((10, 10, 200), 5))
+    wanted = {"filter": "year > 1999 and genus == 'Nova'"}
+    put = http.put("/items/nova.png", files={"image": ("x.png", picture)}, data=form)
+    assert put.status_code == 200, put.text
+    found = http.post("/search", files=files(a_picture()), data=wanted).json()
+    assert [list(one["labels"].items()) for one in found["matches"]] == [[("species", "nova"), ("genus", "Nova")]]
+    assert (found["prediction"]["label"], found["prediction"]["rank"]) == ("nova", "species")
+    assert [item["id"] for item in http.get("/items", params=wanted).json()["items"]] == ["nova.png"]
+    assert list(http.get("/items/nova.png").json()["labels"]) == ["species", "genus"]
+    stats = http.get("/stats").json()["catalogue"]
+    assert (stats["ranks"], list(stats["labels"])) == (["species", "genus"], ["species", "genus"])
+    assert http.delete("/items/nova.png").status_code == 204
+    assert http.post("/search", files=files(a_picture()), data=wanted).json()["error"]["code"] == "invalid_filter"
+
+
 def test_one_item_with_anything_in_its_id(http: httpx.Client) -> None:
     weird = "Caerula/sky?#%/0.png"
     match = next(

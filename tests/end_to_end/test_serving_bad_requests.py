@@ -81,7 +81,11 @@ def _a_good_request_is_still_answered(http: httpx.Client) -> Iterator[None]:
         ("GET", "/items/%ff%fe", 404, "not_found"),
         ("GET", "/items/" + "x" * 5000, 400, "malformed_request"),
         ("GET", "/items?limit=many", 400, "malformed_request"),
-        ("GET", "/items?filter=1", 400, "malformed_request"),
+        ("GET", "/items?filter=1", 400, "invalid_filter"),
+        ("GET", "/items?filter=", 400, "invalid_filter"),
+        ("GET", "/items?filter=gneus==1", 400, "invalid_filter"),
+        ("GET", "/items?filter=genus==%ff", 400, "invalid_filter"),
+        ("GET", "/items?filter=exists(genus)&filter=exists(genus)", 400, "malformed_request"),
         ("GET", "/items?colour=red", 400, "malformed_request"),
         ("GET", "/stats?verbose=1", 400, "malformed_request"),
     ],
@@ -126,9 +130,15 @@ SEARCHES: list[tuple[dict[str, Any], str]] = [
     ({}, "one of `images`, `embedding` and `item_id`"),
     ({"images": []}, "none of them"),
     ({"images": [PICTURE], "item_id": "a"}, "images and item_id"),
-    ({"images": [PICTURE], "colour": 1}, "it knows images, embedding, item_id, k"),
+    ({"images": [PICTURE], "colour": 1}, "it knows images, embedding, item_id, k, filter"),
     ({"images": [PICTURE], "\ud800": 1}, "is no field"),
-    ({"images": [PICTURE], "filter": "genus = 'A'"}, "not offered by this version yet"),
+    ({"images": [PICTURE], "filter": "genus = 'A'"}, "filter, column 7: `=` is not used here; write =="),
+    ({"images": [PICTURE], "filter": "gneus == 'A'"}, "no item has a label or metadata gneus; did you mean genus?"),
+    ({"images": [PICTURE], "filter": {"genus": "A"}}, "`filter` is an object, expected text such as"),
+    ({"images": [PICTURE], "filter": ""}, "filter, column 1"),
+    ({"images": [PICTURE], "filter": "genus == '\ud800'"}, "is no character of a text"),
+    ({"images": [PICTURE], "filter": "(" * 20_000}, "nested deeper"),
+    ({"images": [PICTURE], "filter": "genus == 'A'" + " " * 20_000}, "at most 20000 characters"),
     ({"images": [PICTURE], "rerank": True}, "not offered by this version yet"),
     ({"images": [PICTURE], "explain": False}, "not offered by this version yet"),
     ({"images": [PICTURE], "k": 0}, "from 1 to 1000"),
@@ -177,7 +187,8 @@ def test_options_are_never_ignored(http: httpx.Client) -> None:
     assert_refused(http.post("/search?k=2", files=picture, data={"k": "2"}), 400, "twice")
     assert_refused(http.post("/search?k=2&k=3", files=picture), 400, "twice")
     assert_refused(http.post("/search?colour=1", files=picture), 400, "it knows")
-    assert_refused(http.post("/search?filter=1", files=picture), 400, "not offered")
+    assert_refused(http.post("/search?filter=1", files=picture), 400, "filter, column 1", "invalid_filter")
+    assert_refused(http.post("/search?rerank=1", files=picture), 400, "not offered")
     assert_refused(http.post("/embed", files=picture, data={"k": "2"}), 400, "it knows images, encoding, attention")
     assert_refused(http.post("/embed?encoding=hex", files=picture), 400, "float or base64")
     assert_refused(http.post("/embed?attention=maybe", files=picture), 400, "true or false")
@@ -247,6 +258,9 @@ def test_a_client_that_hangs_up_hurts_nobody(server: LiveServer) -> None:
         ({"image": ("a.png", b"junk")}, {}, 422, ""),
         ({"image": ("a.png", GOOD)}, {"labels": "["}, 400, "labels"),
         ({"image": ("a.png", GOOD)}, {"labels": '{"species": 1}'}, 400, "labels"),
+        ({"image": ("a.png", GOOD)}, {"labels": '{"year": "1"}', "metadata": '{"year": 1}'}, 400, "call one otherwise"),
+        ({"image": ("a.png", GOOD)}, {"metadata": '{"id": 1}'}, 400, "`id` is the item's own"),
+        ({"image": ("a.png", GOOD)}, {"labels": '{"id": "a"}'}, 400, "`id` is the item's own"),
         ({"image": ("a.png", GOOD)}, {"metadata": '{"a": [1]}'}, 400, "metadata"),
         ({"image": ("a.png", GOOD)}, {"metadata": '{"a": "\\ud800"}'}, 400, "metadata"),
         ({"image": ("a.png", GOOD)}, {"colour": "red"}, 400, "it knows"),
