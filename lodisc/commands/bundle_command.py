@@ -1,37 +1,23 @@
 """`lodisc bundle`: what a bundle is, whether it still answers as it did, and in what two differ."""
 
 import argparse
-import base64
 import importlib
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from encoder.bundle import Bundle
-from encoder.errors import (
-    BundleError,
-    ConfigError,
-    LodiscError,
-    MissingExtraError,
-    ParityError,
-    PictureError,
-    UndecodablePictureError,
-    UnsupportedFormatError,
-)
+from encoder.errors import ConfigError, LodiscError, MissingExtraError, ParityError
 from encoder.golden import load_golden
-from encoder.image_encoder import Encoded, ImageEncoder
-from encoder.manifest import Manifest, Variant
+from encoder.image_encoder import ImageEncoder
+from encoder.manifest import Variant
 from encoder.parity import (
     TOLERANCES,
-    Answers,
     Embedder,
     Tolerance,
     encoder_embedder,
@@ -39,6 +25,7 @@ from encoder.parity import (
     measured_tolerance,
     require_parity,
 )
+from lodisc.server_embedder import server_embedder
 
 HELP = """\
 Look at bundles: what one is, whether it is whole and answers as it did when it was exported, in what two differ.
@@ -73,8 +60,6 @@ examples:
   lodisc bundle register bundle/
   lodisc bundle register bundle/ --tag butterflies
 """
-SERVER_TIMEOUT_S = 60
-SERVER_BATCH = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -203,7 +188,7 @@ def _asked(args: argparse.Namespace, bundle: Bundle) -> Iterator[tuple[str, Call
     if args.run:
         yield f"run {args.run}", lambda: _run_embedder(args.run), TOLERANCES["fp32"]
     if args.server:
-        yield f"server {args.server}", lambda: _server_embedder(args.server, bundle.manifest), TOLERANCES["fp32"]
+        yield f"server {args.server}", lambda: server_embedder(args.server, bundle.manifest), TOLERANCES["fp32"]
 
 
 def _variant_embedder(bundle: Bundle, name: str, providers: Sequence[str]) -> Callable[[], Embedder]:
@@ -224,44 +209,6 @@ def _run_embedder(run_path: Path) -> Embedder:
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"--run needs {error.name}: pip install '.[train]'") from error
     return embedder
-
-
-def _server_embedder(url: str, manifest: Manifest) -> Embedder:
-    """A running server as the gate asks it."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def ask(pictures: Sequence[bytes], attention: bool) -> list[Encoded | PictureError]:
-        body = json.dumps({"images": [base64.b64encode(picture).decode() for picture in pictures]}).encode()
-        request = urllib.request.Request(
-            f"{url.rstrip('/')}/embed?attention={str(attention).lower()}",
-            data=body,
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with opener.open(request, timeout=SERVER_TIMEOUT_S) as response:
-                answer = json.load(response)
-        except (urllib.error.URLError, OSError, ValueError) as error:
-            raise BundleError(f"{url} did not answer ({error}); is it the address of `lodisc serve`?") from error
-        if answer["model"]["id"] != manifest.id:
-            raise ParityError(f"{url} serves encoder {answer['model']['id']}, this bundle is {manifest.id}")
-        return [_served(result) for result in answer["results"]]
-
-    def embed(pictures: Sequence[bytes], attention: bool) -> Answers:
-        starts = range(0, len(pictures), SERVER_BATCH)
-        return [one for start in starts for one in ask(pictures[start : start + SERVER_BATCH], attention)]
-
-    return embed
-
-
-def _served(result: dict[str, Any]) -> Encoded | PictureError:
-    """One result of /embed as the encoder itself would give it."""
-    if "error" in result:
-        error = result["error"]
-        kind = UnsupportedFormatError if error["code"] == UnsupportedFormatError.code else UndecodablePictureError
-        return kind(error["message"])
-    scores = result.get("attention")
-    attention_1P = None if scores is None else np.array(scores["scores"], np.float32).reshape(1, -1)
-    return Encoded(np.array(result["embedding"], np.float32)[None], attention_1P)
 
 
 def _diff(args: argparse.Namespace) -> int:
