@@ -21,6 +21,7 @@ from encoder.bundle import Bundle
 from encoder.errors import CatalogueBusyError, CatalogueError, InputError
 from encoder.image_encoder import ImageEncoder
 from index.catalogue import Catalogue
+from index.compaction import is_due_after_bulk
 from index.pipeline import KINDS, Pipeline
 from index.progress import BuildProgress, Stages
 from index.schema import DATABASE_NAME, PARTIAL_PREFIX
@@ -104,7 +105,7 @@ def build(
     prune: bool | None = False,
     quiet: bool = False,
 ) -> BuildReport:
-    """Index pictures, then publish a snapshot and write rejected.csv.
+    """Index pictures, publish a snapshot where one is due, and write rejected.csv.
 
     Args:
         catalogue: to fill; its encoder is `encoder`.
@@ -143,7 +144,7 @@ def build(
             _write_rejected(catalogue.path / REJECTED_NAME, report.rejected)
         if prune is not None:
             _settle_missing(catalogue, pictures, report, prune)
-        if _snapshot_is_behind(catalogue):
+        if is_due_after_bulk(catalogue.refresh()):
             with stages.busy("snapshot"):
                 catalogue.compact()
     report.seconds = time.monotonic() - started
@@ -181,11 +182,6 @@ def _settle_missing(catalogue: Catalogue, pictures: Sequence[SourcePicture], rep
     report.not_in_source, report.pruned = len(missing), prune
     if prune and missing:
         catalogue.delete(missing)
-
-
-def _snapshot_is_behind(catalogue: Catalogue) -> bool:
-    view = catalogue.refresh()
-    return view.snapshot is None or view.snapshot_seq < view.seq
 
 
 def _write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:

@@ -1,34 +1,40 @@
 """One FAISS snapshot: everything up to one change of the catalogue, in a folder that is never altered.
 
-    ann/<seq>/index.faiss    vectors, in the order of rows.npy
-    ann/<seq>/rows.npy       the row of each
-    ann/<seq>/snapshot.json  what it is, with checksums
+    ann/<seq>/index.faiss    codes, in the order of rows.npy; mapped into memory
+    ann/<seq>/vectors.bin    the vectors themselves, which score what the codes find; see `index.vector_file`
+    ann/<seq>/rows.npy       the row of each, ascending; mapped into memory
+    ann/<seq>/snapshot.json  what it is, how it is searched, what it was measured at, with checksums
 
-A snapshot is a cache: it may be deleted at any time, and one that does not match its checksums is not used.
+A snapshot is a cache: it may be deleted at any time, and one that is not what was published is not used. FAISS and
+numpy trust what they parse, so index.faiss and rows.npy are checked whole before they are (CRC-32: 0.15 s a million
+items); each record of vectors.bin is checked whenever it is read. Not covered: what flips in a mapped file after that.
 """
 
-import hashlib
+# Q queries, N vectors, K neighbours, C candidates.
+
 import json
-import shutil
-import tempfile
+import zlib
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.errors import CatalogueError
-from index.schema import PARTIAL_PREFIX
+from index.ann_candidates import FLAT
+from index.ann_choice import Choice, Trial
+from index.ann_search import Selection, candidates, most_effort
+from index.ann_tuning import Point
+from index.ann_wishes import IndexWishes
+from index.vector_file import SnapshotDamagedError, VectorFile
 
 ANN_DIR = "ann"
-KIND = "Flat"
-RECALL_SAMPLES = 100
-RECALL_AT = 10
-
-
-class SnapshotDamagedError(Exception):
-    """A snapshot's files are not those it was published with. Never leaves this room: the truth is searched instead."""
+INDEX_NAME, VECTORS_NAME, ROWS_NAME, INFO_NAME = "index.faiss", "vectors.bin", "rows.npy", "snapshot.json"
+# So few vectors of a snapshot are scored one by one: sooner than an index finds them among all that is gone.
+FEW = 2000
+WIDENING = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,84 +45,141 @@ class SnapshotInfo:
         seq: the last change it holds.
         count: number of vectors.
         dim: of a vector.
-        kind: FAISS index type.
-        recall: measured recall@10 against exact search, in [0, 1].
-        sha256: of index.faiss and rows.npy, by name.
+        choice: its index type, and what that was chosen from.
+        wishes: what was asked for.
+        points: how it is searched, by depth; empty where it is exact.
+        recall: measured recall@10 against exact search, in [0, 1], on queries other than those it was tuned on.
+        latency_ms: measured median of one search on one thread.
+        memory_bytes: of index.faiss and rows.npy, which a searching process maps.
+        crc32: of index.faiss and rows.npy, by name.
     """
 
     seq: int
     count: int
     dim: int
-    kind: str
+    choice: Choice
+    wishes: IndexWishes
+    points: tuple[Point, ...]
     recall: float
-    sha256: dict[str, str]
+    latency_ms: float
+    memory_bytes: int
+    crc32: dict[str, int]
+
+    @property
+    def kind(self) -> str:
+        """Index type."""
+        return self.choice.kind
+
+    def dumps(self) -> str:
+        """As JSON, with a checksum of its own."""
+        document = asdict(self)
+        return json.dumps({"crc32": _text_crc32(document), "snapshot": document}, indent=1)
+
+    @classmethod
+    def loads(cls, text: str) -> "SnapshotInfo":
+        """From JSON.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is no such document, or an altered one.
+        """
+        whole = json.loads(text)
+        document: dict[str, Any] = whole["snapshot"]
+        if _text_crc32(document) != whole["crc32"]:
+            raise ValueError(f"{INFO_NAME} is not what was published")
+        choice = document.pop("choice")
+        trials = tuple(Trial(**trial) for trial in choice.pop("trials"))
+        return cls(
+            choice=Choice(trials=trials, **choice),
+            wishes=IndexWishes(**document.pop("wishes")),
+            points=tuple(Point(**point) for point in document.pop("points")),
+            **document,
+        )
 
 
 class Snapshot:
-    """A published snapshot, loaded. Immutable, so any number of threads may search it."""
+    """A snapshot, loaded. Immutable, so any number of threads may search it.
 
-    def __init__(self, info: SnapshotInfo, index: faiss.Index, rows_N: NDArray[np.int64]) -> None:
-        self.info, self._index, self.rows_N = info, index, rows_N
+    Args:
+        info: what it says of itself.
+        index: positions by vector.
+        vectors: by position.
+        rows_N: by position, ascending.
+    """
+
+    def __init__(self, info: SnapshotInfo, index: faiss.Index, vectors: VectorFile, rows_N: NDArray[np.int64]) -> None:
+        self.info, self._index, self.vectors, self.rows_N = info, index, vectors, rows_N
+        self._most_effort = most_effort(index)
 
     def search(
-        self, queries_QD: NDArray[np.float32], k: int, removed_N: NDArray[np.bool_] | None
+        self, queries_QD: NDArray[np.float32], k: int, selection: Selection | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The nearest vectors that are not removed.
+        """The nearest vectors among the selected.
 
         Args:
             queries_QD: float32, shape (Q, D).
             k: neighbours wanted.
-            removed_N: True where a position of the snapshot may not be found; None if all may.
+            selection: what may be found; None for everything.
 
         Returns:
             Scores (Q, K) and rows (Q, K), best first; where there are fewer, the row is -1.
+
+        Raises:
+            SnapshotDamagedError: a vector is not what was written.
         """
-        k = min(k, len(self.rows_N))
+        num_selected = selection.num_selected if selection is not None else self.info.count
+        k = min(k, num_selected)
         if k == 0:
             return np.empty((len(queries_QD), 0), np.float32), np.empty((len(queries_QD), 0), np.int64)
-        params = None
-        if removed_N is not None:
-            bits = np.packbits(~removed_N, bitorder="little")
-            selector = faiss.IDSelectorBitmap(len(removed_N), faiss.swig_ptr(bits))
-            params = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]  # set by faiss's Python layer
-        scores_QK, positions_QK = self._index.search(queries_QD, k, params=params)
-        return scores_QK, np.where(positions_QK < 0, -1, self.rows_N[positions_QK])
+        if self.info.kind == FLAT.name:
+            params = None if selection is None else faiss.SearchParameters(sel=selection.selector)  # type: ignore[call-arg]  # set by faiss's Python layer
+            scores_QK, positions_QK = self._index.search(queries_QD, k, params=params)
+            return scores_QK, np.where(positions_QK < 0, -1, self.rows_N[positions_QK])
+        if num_selected <= FEW:
+            few = np.arange(self.info.count) if selection is None else selection.positions()
+            found = [self._scored(query_D, few, k) for query_D in queries_QD]
+        else:
+            found = [self._scored(query_D, self._found(query_D, k, selection), k) for query_D in queries_QD]
+        return np.stack([scores_K for scores_K, _ in found]), np.stack([rows_K for _, rows_K in found])
 
+    def positions_of(self, rows: set[int]) -> NDArray[np.int64]:
+        """Positions of those rows that the snapshot holds."""
+        wanted = np.fromiter(rows, np.int64, len(rows))
+        positions = np.searchsorted(self.rows_N, wanted)
+        inside = positions < len(self.rows_N)
+        positions, wanted = positions[inside], wanted[inside]
+        return positions[self.rows_N[positions] == wanted]
 
-def build_snapshot(
-    catalogue: Path, seq: int, rows_N: NDArray[np.int64], vectors_ND: NDArray[np.float32], dim: int
-) -> SnapshotInfo:
-    """Build a snapshot aside, measure its recall, and publish it by rename.
+    @cached_property
+    def _last_point(self) -> Point:
+        return self.info.points[-1]
 
-    Exact search (Flat) at every size for now: right, and fast enough to some hundred thousand items.
+    def _found(self, query_D: NDArray[np.float32], k: int, selection: Selection | None) -> NDArray[np.int64]:
+        """Positions of candidates for one query, at least k wherever the index can find as many."""
+        num_selected = selection.num_selected if selection is not None else self.info.count
+        depth = k * self.info.count / num_selected
+        point = next((one for one in self.info.points if one.depth >= depth), self._last_point)
+        effort = point.effort
+        if depth > point.depth:  # deeper than it was tuned for
+            effort = min(self._most_effort, round(effort * depth / point.depth))
+        num = min(k * point.factor, num_selected)
+        while True:
+            found_C = candidates(self._index, query_D[None], num, effort, selection)[0]
+            found_C = found_C[(found_C >= 0) & (found_C < self.info.count)]
+            if len(found_C) >= k or effort >= self._most_effort:
+                return found_C
+            # What is left lies far from the query, as where all around it has been removed.
+            effort = min(self._most_effort, WIDENING * effort)
 
-    Raises:
-        CatalogueError: it cannot be written.
-    """
-    index = faiss.IndexFlatIP(dim)
-    index.add(vectors_ND)
-    ann = catalogue / ANN_DIR
-    recall = _measure_recall(index, vectors_ND)
-    try:
-        ann.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=ann) as folder:
-            fresh = Path(folder) / "snapshot"
-            fresh.mkdir()
-            faiss.write_index(index, str(fresh / "index.faiss"))
-            np.save(fresh / "rows.npy", rows_N)
-            sha256 = {name: _sha256(fresh / name) for name in ("index.faiss", "rows.npy")}
-            info = SnapshotInfo(seq=seq, count=len(rows_N), dim=dim, kind=KIND, recall=recall, sha256=sha256)
-            (fresh / "snapshot.json").write_text(json.dumps(asdict(info)), encoding="utf-8")
-            published = ann / str(seq)
-            if published.exists():
-                shutil.rmtree(published)
-            fresh.replace(published)
-    except (OSError, RuntimeError) as error:  # FAISS tells of a full disk with a RuntimeError
-        raise CatalogueError(
-            f"the snapshot in {ann} cannot be written ({str(error).splitlines()[0]}); no item is lost: "
-            f"see whether the disk is full, then run `lodisc index compact {catalogue}`"
-        ) from error
-    return info
+    def _scored(
+        self, query_D: NDArray[np.float32], positions_C: NDArray[np.int64], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Exact scores and rows of the k best candidates, filled up with -1 to k."""
+        scores_C = self.vectors.read(positions_C) @ query_D
+        best_K = np.argsort(-scores_C, kind="stable")[:k]
+        scores_K, rows_K = np.full(k, -np.inf, np.float32), np.full(k, -1, np.int64)
+        scores_K[: len(best_K)] = scores_C[best_K]
+        rows_K[: len(best_K)] = self.rows_N[positions_C[best_K]]
+        return scores_K, rows_K
 
 
 def newest_snapshot(catalogue: Path) -> int | None:
@@ -126,46 +189,66 @@ def newest_snapshot(catalogue: Path) -> int | None:
 
 
 def load_snapshot(catalogue: Path, seq: int, dim: int) -> Snapshot:
-    """Load and check a published snapshot.
+    """Check and load a published snapshot.
 
     Raises:
         SnapshotDamagedError: a file is missing, unreadable, or not the one that was published.
     """
     folder = catalogue / ANN_DIR / str(seq)
     try:
-        info = SnapshotInfo(**json.loads((folder / "snapshot.json").read_text(encoding="utf-8")))
-        for name, expected in info.sha256.items():
-            if _sha256(folder / name) != expected:
+        info = SnapshotInfo.loads((folder / INFO_NAME).read_text(encoding="utf-8"))
+        for name, expected in info.crc32.items():
+            if file_crc32(folder / name) != expected:
                 raise SnapshotDamagedError(f"{folder / name} is not the file that was published")
-        index = faiss.read_index(str(folder / "index.faiss"))
-        rows_N = np.load(folder / "rows.npy")
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        snapshot = open_snapshot(folder, info)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise SnapshotDamagedError(f"{folder} cannot be read: {error}") from error
-    if (info.seq, info.dim, index.d, index.ntotal) != (seq, dim, dim, len(rows_N)):
+    if (info.seq, info.dim) != (seq, dim):
         raise SnapshotDamagedError(f"{folder} does not fit the catalogue")
-    return Snapshot(info, index, rows_N)
+    return snapshot
 
 
-def remove_other_snapshots(catalogue: Path, keep: int) -> None:
-    """Delete every snapshot but one. A process that has an older one loaded keeps it in memory."""
-    for path in (catalogue / ANN_DIR).iterdir():
-        if path.is_dir() and path.name != str(keep):
-            shutil.rmtree(path, ignore_errors=True)  # a process that is just opening it falls back to the truth
+def read_info(catalogue: Path, seq: int) -> SnapshotInfo | None:
+    """What a snapshot says of itself, None if that cannot be read."""
+    try:
+        return SnapshotInfo.loads((catalogue / ANN_DIR / str(seq) / INFO_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
-def _measure_recall(index: faiss.Index, vectors_ND: NDArray[np.float32]) -> float:
-    """Recall@10 of the index against exact search in numpy, on vectors of its own as queries."""
-    if len(vectors_ND) == 0:
-        return 1.0
-    k = min(RECALL_AT, len(vectors_ND))
-    sample = np.random.default_rng(0).choice(len(vectors_ND), min(RECALL_SAMPLES, len(vectors_ND)), replace=False)
-    _, found = index.search(vectors_ND[sample], k)
-    exact_scores = vectors_ND[sample] @ vectors_ND.T
-    threshold = np.partition(exact_scores, -k, axis=1)[:, -k]
-    hits = np.take_along_axis(exact_scores, found, axis=1) >= threshold[:, None] - 1e-6
-    return float(hits.mean())
+def open_snapshot(folder: Path, info: SnapshotInfo) -> Snapshot:
+    """Map the files of a snapshot that are known to be whole."""
+    index = map_index(folder / INDEX_NAME)
+    rows_N = np.load(folder / ROWS_NAME, mmap_mode="r" if info.count else None)
+    vectors = VectorFile(folder / VECTORS_NAME, info.count, info.dim)
+    if (index.d, index.ntotal, len(rows_N)) != (info.dim, info.count, info.count):
+        raise SnapshotDamagedError(f"{folder} holds files that do not belong together")
+    # Plain instead of memmap: indexing the subclass costs microseconds at every search.
+    return Snapshot(info, index, vectors, np.asarray(rows_N))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def map_index(path: Path) -> faiss.Index:
+    """An index whose codes stay in its file, shared by all processes that search it, wherever FAISS can."""
+    inverted = faiss.IO_FLAG_MMAP
+    flat = faiss.IO_FLAG_MMAP_IFC
+    index = faiss.read_index(str(path), flat)
+    if faiss.try_extract_index_ivf(index) is None:
+        return index
+    index = faiss.read_index(str(path), inverted)
+    lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(index).invlists)
+    if isinstance(lists, faiss.OnDiskInvertedLists):
+        lists.prefetch_nthread = 0  # else every search starts threads that only touch pages
+    return index
+
+
+def file_crc32(path: Path) -> int:
+    """CRC-32 of a file; the interpreter is free for other threads meanwhile."""
+    crc32 = 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            crc32 = zlib.crc32(block, crc32)
+    return crc32
+
+
+def _text_crc32(document: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(document, sort_keys=True).encode())
