@@ -69,9 +69,6 @@ def train_and_fill(factory: str, vectors: VectorFile) -> faiss.Index:
         index.train(vectors.sample(_num_trained(index, vectors.count), TRAINING_SEED))
     for _, chunk_ND in vectors.chunks():
         index.add(chunk_ND)
-    inverted = faiss.try_extract_index_ivf(index)
-    if inverted is not None and inverted.clustering_index is not None:
-        inverted.clustering_index = None  # not needed any more, and of this process only
     return index
 
 

@@ -6,6 +6,8 @@ types have none.
 
 # Q queries, C candidates.
 
+from typing import Any
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -50,22 +52,21 @@ def candidates(
     return positions_QC
 
 
-def search_parameters(
-    index: faiss.Index, effort: int, selector: faiss.IDSelector | None
-) -> faiss.SearchParameters:
+def search_parameters(index: faiss.Index, effort: int, selector: faiss.IDSelector | None) -> Any:
     """FAISS's parameters of one search; `effort` is ignored by an index that has none."""
+    parameters: Any = faiss  # its Python layer gives these classes keyword arguments that its stubs do not know
     options = {} if selector is None else {"sel": selector}
     if isinstance(index, faiss.IndexPreTransform):
         inner = search_parameters(faiss.downcast_index(index.index), effort, selector)
-        return faiss.SearchParametersPreTransform(index_params=inner)
+        return parameters.SearchParametersPreTransform(index_params=inner)
     if isinstance(index, faiss.IndexRefine):
         inner = search_parameters(faiss.downcast_index(index.base_index), effort, selector)
-        return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
+        return parameters.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
     if isinstance(index, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(nprobe=effort, **options)
+        return parameters.SearchParametersIVF(nprobe=effort, **options)
     if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(efSearch=effort, **options)
-    return faiss.SearchParameters(**options)
+        return parameters.SearchParametersHNSW(efSearch=effort, **options)
+    return parameters.SearchParameters(**options)
 
 
 def most_effort(index: faiss.Index) -> int:

@@ -66,7 +66,8 @@ class Truth:
     def right(self, query: int, depth: int) -> NDArray[np.int64]:
         """The true neighbours of one query, more than `depth` where several are equally near."""
         cosines_T = self.cosines_QT[query]
-        return self.neighbours_QT[query][cosines_T >= cosines_T[depth - 1] - TIE_COSINE]
+        right: NDArray[np.int64] = self.neighbours_QT[query][cosines_T >= cosines_T[depth - 1] - TIE_COSINE]
+        return right
 
 
 def exact_truth(vectors: VectorFile, num_queries: int, depth: int, seed: int) -> Truth:
@@ -83,7 +84,7 @@ def exact_truth(vectors: VectorFile, num_queries: int, depth: int, seed: int) ->
         best.add_result(cosines_QC, places_QC + start)
     best.finalize()
     # The query itself is struck out; where copies of it push it off the list, the last one is.
-    strange_QT = best.I != positions_Q[:, None]
+    strange_QT = positions_Q[:, None] != best.I
     strange_QT[strange_QT.all(axis=1), -1] = False
     return Truth(
         positions_Q,
@@ -152,9 +153,7 @@ def _recalls(
     return [float(share) for share in hits / (num_queries * depth)]
 
 
-def _latency_ms(
-    index: faiss.Index, vectors: VectorFile, truth: Truth, depth: int, effort: int, factor: int
-) -> float:
+def _latency_ms(index: faiss.Index, vectors: VectorFile, truth: Truth, depth: int, effort: int, factor: int) -> float:
     """Median of single queries with the scoring of their candidates."""
     times = []
     for query_D in truth.queries_QD[:NUM_TIMED]:

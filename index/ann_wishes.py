@@ -1,4 +1,4 @@
-"""What a person wants of a catalogue's index: remembered by the catalogue, so that later compactions choose likewise."""
+"""What a person wants of a catalogue's index. The catalogue remembers it, so that later compactions choose likewise."""
 
 import json
 from dataclasses import asdict, dataclass

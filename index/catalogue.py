@@ -12,7 +12,7 @@ A catalogue remembers the encoder that filled it and is refused to any other.
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, CatalogueError, EncoderMismatchError, NotFoundError
 from encoder.manifest import Manifest, manifest_document, parse_manifest
+from index.ann_wishes import IndexWishes
 from index.connections import Connections
 from index.faults import database_faults
 from index.following import Follower, last_seq, reading
-from index.ann_wishes import IndexWishes
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
 from index.locks import compacting_alone
 from index.rows import insert, items_after, items_of_rows, label_counts, live_row, remove
@@ -200,13 +200,16 @@ class Catalogue:
         """
         wishes = self.wishes()
         with compacting_alone(self.path):
-            with reading(self.path) as connection:
-                seq = last_seq(connection)
-                stored = connection.execute("SELECT row, vector FROM embedding ORDER BY row")
-                info = build_snapshot(self.path, seq, stored, self.manifest.embedding_dim, wishes)
-            remove_other_snapshots(self.path, keep=seq)
+            info = build_snapshot(self.path, self._stored, self.manifest.embedding_dim, wishes)
+            remove_other_snapshots(self.path, keep=info.seq)
         self._follower.reload()
         return info
+
+    @contextmanager
+    def _stored(self) -> Iterator[tuple[int, Iterable[tuple[int, bytes]]]]:
+        """The last change, and rows and packed embeddings as of it."""
+        with reading(self.path) as connection:
+            yield last_seq(connection), connection.execute("SELECT row, vector FROM embedding ORDER BY row")
 
     # Reading.
 

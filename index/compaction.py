@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import TracebackType
 
 from encoder.errors import CatalogueBusyError, CatalogueError
 from index.ann_choice import EXACT_NUMBERS
@@ -47,7 +46,7 @@ def is_due_after_bulk(view: View) -> bool:
 
 
 class Upkeep:
-    """Has a catalogue compacted whenever it is due, for as long as the context lasts.
+    """Has a catalogue compacted whenever it is due, from `start` to `close`.
 
     Several processes may do so for one catalogue: one of them gets to build, the others find it done.
 
@@ -61,13 +60,12 @@ class Upkeep:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lodisc-upkeep", daemon=True)
 
-    def __enter__(self) -> "Upkeep":
+    def start(self) -> None:
+        """Begin to look, in a thread."""
         self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Stop; a compaction that is under way is given up."""
         self._stop.set()
         self._thread.join()
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from index.ann_candidates import FLAT
 from index.ann_choice import Choice, Trial
-from index.ann_search import Selection, candidates, most_effort
+from index.ann_search import Selection, candidates, most_effort, search_parameters
 from index.ann_tuning import Point
 from index.ann_wishes import IndexWishes
 from index.vector_file import SnapshotDamagedError, VectorFile
@@ -131,7 +131,7 @@ class Snapshot:
         if k == 0:
             return np.empty((len(queries_QD), 0), np.float32), np.empty((len(queries_QD), 0), np.int64)
         if self.info.kind == FLAT.name:
-            params = None if selection is None else faiss.SearchParameters(sel=selection.selector)  # type: ignore[call-arg]  # set by faiss's Python layer
+            params = search_parameters(self._index, self._most_effort, selection.selector if selection else None)
             scores_QK, positions_QK = self._index.search(queries_QD, k, params=params)
             return scores_QK, np.where(positions_QK < 0, -1, self.rows_N[positions_QK])
         if num_selected <= FEW:
@@ -144,10 +144,11 @@ class Snapshot:
     def positions_of(self, rows: set[int]) -> NDArray[np.int64]:
         """Positions of those rows that the snapshot holds."""
         wanted = np.fromiter(rows, np.int64, len(rows))
-        positions = np.searchsorted(self.rows_N, wanted)
+        positions: NDArray[np.int64] = np.searchsorted(self.rows_N, wanted)
         inside = positions < len(self.rows_N)
         positions, wanted = positions[inside], wanted[inside]
-        return positions[self.rows_N[positions] == wanted]
+        held: NDArray[np.int64] = positions[self.rows_N[positions] == wanted]
+        return held
 
     @cached_property
     def _last_point(self) -> Point:
@@ -163,8 +164,8 @@ class Snapshot:
             effort = min(self._most_effort, round(effort * depth / point.depth))
         num = min(k * point.factor, num_selected)
         while True:
-            found_C = candidates(self._index, query_D[None], num, effort, selection)[0]
-            found_C = found_C[(found_C >= 0) & (found_C < self.info.count)]
+            positions_C = candidates(self._index, query_D[None], num, effort, selection)[0]
+            found_C: NDArray[np.int64] = positions_C[positions_C >= 0]
             if len(found_C) >= k or effort >= self._most_effort:
                 return found_C
             # What is left lies far from the query, as where all around it has been removed.
@@ -218,7 +219,7 @@ def read_info(catalogue: Path, seq: int) -> SnapshotInfo | None:
 
 def open_snapshot(folder: Path, info: SnapshotInfo) -> Snapshot:
     """Map the files of a snapshot that are known to be whole."""
-    index = map_index(folder / INDEX_NAME)
+    index = map_index(folder / INDEX_NAME, info.choice.factory)
     rows_N = np.load(folder / ROWS_NAME, mmap_mode="r" if info.count else None)
     vectors = VectorFile(folder / VECTORS_NAME, info.count, info.dim)
     if (index.d, index.ntotal, len(rows_N)) != (info.dim, info.count, info.count):
@@ -227,15 +228,13 @@ def open_snapshot(folder: Path, info: SnapshotInfo) -> Snapshot:
     return Snapshot(info, index, vectors, np.asarray(rows_N))
 
 
-def map_index(path: Path) -> faiss.Index:
+def map_index(path: Path, factory: str) -> faiss.Index:
     """An index whose codes stay in its file, shared by all processes that search it, wherever FAISS can."""
-    inverted = faiss.IO_FLAG_MMAP
-    flat = faiss.IO_FLAG_MMAP_IFC
-    index = faiss.read_index(str(path), flat)
-    if faiss.try_extract_index_ivf(index) is None:
-        return index
-    index = faiss.read_index(str(path), inverted)
-    lists = faiss.downcast_InvertedLists(faiss.extract_index_ivf(index).invlists)
+    if "IVF" not in factory:
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    stored = faiss.extract_index_ivf(index).invlists
+    lists = faiss.downcast_InvertedLists(stored) if stored is not None else None
     if isinstance(lists, faiss.OnDiskInvertedLists):
         lists.prefetch_nthread = 0  # else every search starts threads that only touch pages
     return index

@@ -8,7 +8,8 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from encoder.errors import CatalogueError, ConfigError
 from index.ann_candidates import FLAT, train_and_fill
 from index.ann_choice import choose
 from index.ann_search import Selection, candidates, most_effort
-from index.ann_tuning import DEPTHS, NUM_QUERIES, TIE_COSINE, exact_truth, tune
+from index.ann_tuning import DEPTHS, NUM_QUERIES, TIE_COSINE, Point, exact_truth, tune
 from index.ann_wishes import IndexWishes
 from index.schema import PARTIAL_PREFIX
 from index.snapshot import (
@@ -44,14 +45,17 @@ MEASURED_QUERIES = 200
 
 
 def build_snapshot(
-    catalogue: Path, seq: int, rows_and_blobs: Iterable[tuple[int, bytes]], dim: int, wishes: IndexWishes
+    catalogue: Path,
+    stored: Callable[[], AbstractContextManager[tuple[int, Iterable[tuple[int, bytes]]]]],
+    dim: int,
+    wishes: IndexWishes,
 ) -> SnapshotInfo:
     """Build a snapshot aside, measure it, and publish it by rename.
 
     Args:
         catalogue: its folder.
-        seq: the last change that the vectors hold.
-        rows_and_blobs: rows, ascending, and packed embeddings.
+        stored: gives the last change, and the rows, ascending, and packed embeddings as of it. It is left as soon as
+            they are copied, so that no transaction is kept open while the index is built.
         dim: of a vector.
         wishes: what its index is chosen by.
 
@@ -65,7 +69,8 @@ def build_snapshot(
         with tempfile.TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=ann) as folder:
             fresh = Path(folder) / "snapshot"
             fresh.mkdir()
-            rows_N = write_vectors(fresh / VECTORS_NAME, rows_and_blobs)
+            with stored() as (seq, rows_and_blobs):
+                rows_N = write_vectors(fresh / VECTORS_NAME, rows_and_blobs)
             np.save(fresh / ROWS_NAME, rows_N)
             info = _build_index(catalogue, fresh, seq, VectorFile(fresh / VECTORS_NAME, len(rows_N), dim), wishes)
             (fresh / INFO_NAME).write_text(info.dumps(), encoding="utf-8")
@@ -96,7 +101,7 @@ def _build_index(catalogue: Path, fresh: Path, seq: int, vectors: VectorFile, wi
     last = read_info(catalogue, newest) if newest is not None else None
     choice = choose(vectors, wishes, last.choice if last and last.wishes == wishes else None, fresh)
     index = _built(choice.factory, vectors, asked=wishes.faiss is not None)
-    points = ()
+    points: tuple[Point, ...] = ()
     if choice.kind != FLAT.name and vectors.count > 0:
         points = tune(index, vectors, exact_truth(vectors, *_most_asked(), TUNING_SEED), wishes.recall)
     faiss.write_index(index, str(fresh / INDEX_NAME))

@@ -34,12 +34,12 @@ class Tail:
         return self._count - len(self._gone)
 
     @property
-    def rows_M(self) -> NDArray[np.int64]:
+    def rows(self) -> NDArray[np.int64]:
         """Rows of all that ever came, ascending, among them those that are gone."""
         return self._buffer.rows[: self._count]
 
     @property
-    def vectors_MD(self) -> NDArray[np.float32]:
+    def vectors(self) -> NDArray[np.float32]:
         """Their vectors."""
         return self._buffer.vectors[: self._count]
 
@@ -69,22 +69,22 @@ class Tail:
 
     def search(self, queries_QD: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Scores (Q, K) and rows (Q, K) of the nearest, in no order; fewer than k where there are fewer."""
-        scores_QM = queries_QD @ self.vectors_MD.T
+        scores_QM = queries_QD @ self.vectors.T
         if self._gone:
             scores_QM[:, list(self._gone)] = -np.inf
         kept = min(k, len(self))
         if kept == 0:
             return np.empty((len(queries_QD), 0), np.float32), np.empty((len(queries_QD), 0), np.int64)
         best_QK = np.argpartition(scores_QM, self._count - kept, axis=1)[:, self._count - kept :]
-        return np.take_along_axis(scores_QM, best_QK, axis=1), self.rows_M[best_QK]
+        return np.take_along_axis(scores_QM, best_QK, axis=1), self.rows[best_QK]
 
     def _positions(self, rows: set[int]) -> frozenset[int]:
         """Where some rows are, leaving out those that are not of the tail."""
         wanted = np.fromiter(rows, np.int64, len(rows))
-        places = np.searchsorted(self.rows_M, wanted)
+        places = np.searchsorted(self.rows, wanted)
         inside = places < self._count
         places, wanted = places[inside], wanted[inside]
-        return frozenset(places[self.rows_M[places] == wanted].tolist())
+        return frozenset(places[self.rows[places] == wanted].tolist())
 
     def _compressed(self, gone: frozenset[int]) -> "Tail":
         """Without what is gone; happens after so many removals that its cost is theirs."""

@@ -72,7 +72,6 @@ class VectorFile:
             data = os.pread(self._descriptor, num * self._dtype.itemsize, start * self._dtype.itemsize)
             yield start, units(np.frombuffer(data, self._dtype)["vector"])
 
-
     def sample(self, num: int, seed: int) -> NDArray[np.float32]:
         """Vectors at random, without a second draw of any, in order; all where there are no more than `num`."""
         chosen = np.random.default_rng(seed).choice(self.count, min(num, self.count), replace=False)

@@ -2,14 +2,16 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueNotFoundError, ConfigError
 from encoder.image_encoder import ImageEncoder
+from index.ann_wishes import DEFAULT_RECALL, IndexWishes
 from index.build import BATCH_SIZE, BuildReport, build, open_for_build, writing_alone
 from index.catalogue import Catalogue
 from index.items import CatalogueStats
@@ -64,11 +66,17 @@ examples:
 """
 
 COMPACT_HELP = """\
-Build the search snapshot anew from the database. `build` and `add` do it by themselves; after many single writes it
-makes searches faster again.
+Build the search snapshot anew from the database. `build` and `add` do it by themselves where it pays, and a server has
+it done in the background; after many single writes it makes searches faster again.
+
+A small catalogue is searched exactly. For a large one several index types are tried on a sample, and the fastest that
+meets --recall and --memory is built; `lodisc index stats` shows what it measured. What you ask for is remembered.
 
 examples:
   lodisc index compact catalogue/
+  lodisc index compact catalogue/ --recall 0.995 --memory 4GB
+  lodisc index compact catalogue/ --exact
+  lodisc index compact catalogue/ --faiss IVF4096,SQ8
 """
 
 
@@ -103,7 +111,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stats_parser = action("stats", "what is in the catalogue", STATS_HELP, _stats)
     stats_parser.add_argument("--json", action="store_true", help="as JSON")
 
-    action("compact", "build the search snapshot anew", COMPACT_HELP, _compact)
+    compact_parser = action("compact", "build the search snapshot anew", COMPACT_HELP, _compact)
+    _add_index_arguments(compact_parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -130,8 +139,37 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="pictures an encoder call (%(default)s)",
     )
+    _add_index_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _add_index_arguments(parser: argparse.ArgumentParser) -> None:
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--recall", type=float, metavar="R",
+        help="least recall@10 against exact search that the index is chosen for "
+        f"(default: as last time, or {DEFAULT_RECALL:g})",
+    )  # fmt: skip
+    how.add_argument("--exact", action="store_true", help="search exactly, however many items there are")
+    how.add_argument("--faiss", metavar="FACTORY", help="build this FAISS index, for example IVF4096,SQ8")
+    parser.add_argument(
+        "--memory", type=_size, metavar="SIZE",
+        help="most that the index may take, for example 800MB or 4GB (default: 0.6 of the raw vectors)",
+    )  # fmt: skip
+
+
+def _wish(args: argparse.Namespace, catalogue: Catalogue) -> None:
+    """Keep what the arguments ask of the index; what they leave open stays as it was."""
+    old = catalogue.wishes()
+    new = old
+    if args.recall is not None or args.exact or args.faiss:
+        recall = args.recall if args.recall is not None else old.recall
+        new = IndexWishes(recall=recall, memory=old.memory, exact=args.exact, faiss=args.faiss)
+    if args.memory is not None:
+        new = replace(new, memory=args.memory)
+    if new != old:
+        catalogue.wish(new)
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -139,6 +177,7 @@ def _build(args: argparse.Namespace) -> int:
     pictures = read_source(args.images, ranks)
     bundle = Bundle.open(args.bundle)
     with open_for_build(args.catalogue, bundle, ranks=ranks, fresh=args.fresh) as catalogue:
+        _wish(args, catalogue)
         report = build(
             catalogue, ImageEncoder(bundle), pictures,
             threads=args.threads, batch_size=args.batch_size, prune=args.prune, quiet=args.quiet or args.json,
@@ -149,6 +188,7 @@ def _build(args: argparse.Namespace) -> int:
 def _add(args: argparse.Namespace) -> int:
     with Catalogue.open(args.catalogue) as catalogue:
         pictures = read_source(args.images, args.ranks or catalogue.ranks)
+        _wish(args, catalogue)
         encoder = ImageEncoder(catalogue.find_bundle(args.bundle))
         report = build(
             catalogue, encoder, pictures,
@@ -175,9 +215,13 @@ def _stats(args: argparse.Namespace) -> int:
 
 
 def _compact(args: argparse.Namespace) -> int:
-    with Catalogue.open(args.catalogue) as catalogue, writing_alone(args.catalogue):
+    with Catalogue.open(args.catalogue) as catalogue:
+        _wish(args, catalogue)
         info = catalogue.compact()
-    print(f"snapshot {info.seq}: {info.count} items, {info.kind}, recall@10 {info.recall:.3f} against exact search")
+    print(
+        f"snapshot {info.seq}: {info.count} items, {info.kind}, recall@10 {info.recall:.3f} against exact search, "
+        f"{info.latency_ms:.2f} ms a search"
+    )
     return 0
 
 
@@ -192,11 +236,18 @@ def _ranks_of(path: Path) -> Sequence[str]:
 
 def _stats_text(path: Path, stats: CatalogueStats) -> str:
     labels = ", ".join(f"{count} {rank}" for rank, count in stats.labels.items()) or "none"
-    snapshot = (
-        f"{stats.snapshot_items} items ({stats.snapshot_kind}, recall@10 {stats.snapshot_recall:.3f})"
-        if stats.snapshot_kind
-        else "none: every search scans the database; `lodisc index compact` builds one"
-    )
+    snapshot = "none: every search scans the database; `lodisc index compact` builds one"
+    if stats.snapshot_kind is not None:
+        snapshot = (
+            f"{stats.snapshot_items} items ({stats.snapshot_kind}, recall@10 {stats.snapshot_recall:.3f}, "
+            f"{stats.snapshot_latency_ms:.2f} ms a search, {(stats.snapshot_memory_bytes or 0) / 1e6:.1f} MB), "
+            f"{stats.snapshot_removed} removed since"
+        )
+    trials = [
+        f"  tried     {trial['kind']}: recall@10 {trial['recall']:.3f}, {trial['latency_ms']:.2f} ms, "
+        f"{trial['memory_bytes'] / 1e6:.0f} MB: {trial['verdict']}"
+        for trial in stats.snapshot_trials
+    ]
     return "\n".join(
         [
             f"catalogue   {path}",
@@ -205,6 +256,7 @@ def _stats_text(path: Path, stats: CatalogueStats) -> str:
             f"encoder     {stats.encoder_name} ({stats.encoder_id}), {stats.dim} dimensions",
             f"bundle      {stats.bundle_path}",
             f"snapshot    {snapshot}",
+            *trials,
             f"since then  {stats.tail_items} items, scanned exactly",
             f"on disk     {stats.disk_bytes / 1e6:.1f} MB",
         ]
@@ -243,3 +295,10 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if found is None or float(found[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 800MB or 4GB")
+    return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
