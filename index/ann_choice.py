@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 # Numbers (vectors x dimensions) up to which search is exact: about 2 ms on one thread, and nothing to choose.
 EXACT_NUMBERS = 8_000_000
+LEAST_APPROXIMATE = 2  # fewer have no neighbours to tune on
 SAMPLE_SIZE = 50_000
 # A snapshot is built again whenever a share of it has changed, so that it must not take for ever.
 MOST_BUILD_S_PER_MILLION = 300.0
@@ -80,6 +81,8 @@ def choose(vectors: VectorFile, wishes: IndexWishes, before: Choice | None, asid
         The choice; where nothing meets the wishes the nearest to them, which is logged.
     """
     count, dim = vectors.count, vectors.dim
+    if count < LEAST_APPROXIMATE:
+        return Choice(kind=FLAT.name, factory=FLAT.pattern, trials=(), count=count)
     if wishes.faiss:
         return Choice(kind=wishes.faiss, factory=wishes.faiss, trials=(), count=count)
     if wishes.exact or count * dim <= EXACT_NUMBERS:

@@ -38,6 +38,11 @@ class Selection:
         np.bitwise_and.at(bits, positions >> 3, ~(np.uint8(1) << (positions & 7).astype(np.uint8)))
         return Selection(bits, self.num_selected - len(positions))
 
+    def holds(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of some positions may be found."""
+        chosen: NDArray[np.bool_] = (self.bits[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1 == 1
+        return chosen
+
     def positions(self) -> NDArray[np.int64]:
         """All that may be found, ascending."""
         return np.flatnonzero(np.unpackbits(self.bits, bitorder="little"))

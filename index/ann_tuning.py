@@ -7,9 +7,10 @@ k / (share of the snapshot still there), because what has been removed lies betw
 
 # Q queries, N vectors, T true neighbours, C candidates.
 
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
@@ -19,7 +20,9 @@ from index.ann_search import candidates, most_effort
 from index.vector_file import VectorFile
 
 DEPTHS = (10, 100, 1000)
-NUM_QUERIES = {10: 200, 100: 200, 1000: 40}
+NUM_QUERIES = {10: 500, 100: 200, 1000: 40}
+# Tuning aims so far beyond the target, as a share of the way to 1: its queries are only a sample.
+MARGIN = 0.25
 CANDIDATE_FACTORS = (1, 2, 4, 8, 16, 32)
 MOST_CANDIDATES = 4096
 NUM_TIMED = 50
@@ -96,15 +99,35 @@ def exact_truth(vectors: VectorFile, num_queries: int, depth: int, seed: int) ->
 
 def tune(index: faiss.Index, vectors: VectorFile, truth: Truth, target: float) -> tuple[Point, ...]:
     """An index's cheapest point that meets the target, for each depth; the best it can do where none does."""
+    aim = target + MARGIN * (1 - target)
     depths = [depth for depth in DEPTHS if depth < vectors.count] or [vectors.count - 1]
-    if depths == [0]:
-        return (Point(1, most_effort(index), 1, 1.0, 0.0),)
-    return tuple(_tune_depth(index, vectors, truth, depth, target) for depth in depths)
+    return tuple(_tune_depth(index, vectors, truth, depth, aim) for depth in depths)
 
 
 def tune_first(index: faiss.Index, vectors: VectorFile, truth: Truth, target: float) -> Point:
     """The point of the least depth alone, by which index types are compared."""
     return _tune_depth(index, vectors, truth, min(DEPTHS[0], vectors.count - 1), target)
+
+
+def interpolated(points: Sequence[Point], depth: float, most: int) -> tuple[int, int]:
+    """Effort and factor for any depth: between the points on a logarithmic scale, beyond the last in proportion.
+
+    Args:
+        points: of one index, by depth.
+        depth: wanted.
+        most: the most effort that there is.
+    """
+    depths = np.log([point.depth for point in points])
+    effort = np.exp(np.interp(np.log(depth), depths, np.log([point.effort for point in points])))
+    factor = np.exp(np.interp(np.log(depth), depths, np.log([point.factor for point in points])))
+    beyond = max(1.0, depth / points[-1].depth)
+    # Rounded up, less what a logarithm loses.
+    return min(most, math.ceil(effort * beyond - 1e-6)), math.ceil(factor - 1e-6)
+
+
+def harder(points: Sequence[Point], most: int) -> tuple[Point, ...]:
+    """The points with a quarter more effort."""
+    return tuple(replace(point, effort=min(most, math.ceil(1.25 * point.effort))) for point in points)
 
 
 def _tune_depth(index: faiss.Index, vectors: VectorFile, truth: Truth, depth: int, target: float) -> Point:

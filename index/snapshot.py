@@ -13,9 +13,9 @@ items); each record of vectors.bin is checked whenever it is read. Not covered: 
 # Q queries, N vectors, K neighbours, C candidates.
 
 import json
+import math
 import zlib
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from index.ann_candidates import FLAT
 from index.ann_choice import Choice, Trial
 from index.ann_search import Selection, candidates, most_effort, search_parameters
-from index.ann_tuning import Point
+from index.ann_tuning import Point, interpolated
 from index.ann_wishes import IndexWishes
 from index.vector_file import SnapshotDamagedError, VectorFile
 
@@ -34,7 +34,7 @@ ANN_DIR = "ann"
 INDEX_NAME, VECTORS_NAME, ROWS_NAME, INFO_NAME = "index.faiss", "vectors.bin", "rows.npy", "snapshot.json"
 # So few vectors of a snapshot are scored one by one: sooner than an index finds them among all that is gone.
 FEW = 2000
-WIDENING = 4
+WIDENING = 2.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +99,10 @@ class SnapshotInfo:
 class Snapshot:
     """A snapshot, loaded. Immutable, so any number of threads may search it.
 
+    Attributes:
+        info, vectors, rows_N: as given.
+        most_effort: see `index.ann_search`.
+
     Args:
         info: what it says of itself.
         index: positions by vector.
@@ -108,7 +112,7 @@ class Snapshot:
 
     def __init__(self, info: SnapshotInfo, index: faiss.Index, vectors: VectorFile, rows_N: NDArray[np.int64]) -> None:
         self.info, self._index, self.vectors, self.rows_N = info, index, vectors, rows_N
-        self._most_effort = most_effort(index)
+        self.most_effort = most_effort(index)
 
     def search(
         self, queries_QD: NDArray[np.float32], k: int, selection: Selection | None = None
@@ -131,7 +135,7 @@ class Snapshot:
         if k == 0:
             return np.empty((len(queries_QD), 0), np.float32), np.empty((len(queries_QD), 0), np.int64)
         if self.info.kind == FLAT.name:
-            params = search_parameters(self._index, self._most_effort, selection.selector if selection else None)
+            params = search_parameters(self._index, self.most_effort, selection.selector if selection else None)
             scores_QK, positions_QK = self._index.search(queries_QD, k, params=params)
             return scores_QK, np.where(positions_QK < 0, -1, self.rows_N[positions_QK])
         if num_selected <= FEW:
@@ -150,26 +154,35 @@ class Snapshot:
         held: NDArray[np.int64] = positions[self.rows_N[positions] == wanted]
         return held
 
-    @cached_property
-    def _last_point(self) -> Point:
-        return self.info.points[-1]
+    def _how(self, depth: float) -> tuple[int, int]:
+        """Effort and factor for a depth."""
+        if depth <= self.info.points[0].depth:
+            return self.info.points[0].effort, self.info.points[0].factor
+        return interpolated(self.info.points, depth, self.most_effort)
 
     def _found(self, query_D: NDArray[np.float32], k: int, selection: Selection | None) -> NDArray[np.int64]:
-        """Positions of candidates for one query, at least k wherever the index can find as many."""
-        num_selected = selection.num_selected if selection is not None else self.info.count
-        depth = k * self.info.count / num_selected
-        point = next((one for one in self.info.points if one.depth >= depth), self._last_point)
-        effort = point.effort
-        if depth > point.depth:  # deeper than it was tuned for
-            effort = min(self._most_effort, round(effort * depth / point.depth))
-        num = min(k * point.factor, num_selected)
-        while True:
-            positions_C = candidates(self._index, query_D[None], num, effort, selection)[0]
-            found_C: NDArray[np.int64] = positions_C[positions_C >= 0]
-            if len(found_C) >= k or effort >= self._most_effort:
-                return found_C
-            # What is left lies far from the query, as where all around it has been removed.
-            effort = min(self._most_effort, WIDENING * effort)
+        """Positions of candidates for one query, at least k wherever there are as many.
+
+        Of a selection, k are found among the nearest of all, as deep as it takes: an index tuned for that depth has
+        found nearly all of those, whether it is the share of everything that is selected or what lies around this query.
+        """
+        count = self.info.count
+        if selection is None:
+            effort, factor = self._how(k)
+            return _valid(candidates(self._index, query_D[None], min(k * factor, count), effort, None)[0])
+        depth = k * count / selection.num_selected
+        while depth <= self.info.points[-1].depth:
+            effort, factor = self._how(depth)
+            nearest = _valid(
+                candidates(self._index, query_D[None], min(math.ceil(depth * factor), count), effort, None)[0]
+            )
+            selected = selection.holds(nearest)
+            if selected[: math.ceil(depth)].sum() >= k:
+                return nearest[selected][: k * factor]
+            depth *= WIDENING
+        # Nothing around the query is selected, or too little anywhere.
+        num = min(k * self.info.points[0].factor, selection.num_selected)
+        return _valid(candidates(self._index, query_D[None], num, self.most_effort, selection)[0])
 
     def _scored(
         self, query_D: NDArray[np.float32], positions_C: NDArray[np.int64], k: int
@@ -181,6 +194,12 @@ class Snapshot:
         scores_K[: len(best_K)] = scores_C[best_K]
         rows_K[: len(best_K)] = self.rows_N[positions_C[best_K]]
         return scores_K, rows_K
+
+
+def _valid(positions_C: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Without the -1 of an index that found fewer than it was asked for."""
+    found: NDArray[np.int64] = positions_C[positions_C >= 0]
+    return found
 
 
 def newest_snapshot(catalogue: Path) -> int | None:

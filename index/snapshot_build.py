@@ -18,9 +18,9 @@ import numpy as np
 
 from encoder.errors import CatalogueError, ConfigError
 from index.ann_candidates import FLAT, train_and_fill
-from index.ann_choice import choose
+from index.ann_choice import LEAST_APPROXIMATE, choose
 from index.ann_search import Selection, candidates, most_effort
-from index.ann_tuning import DEPTHS, NUM_QUERIES, TIE_COSINE, Point, exact_truth, tune
+from index.ann_tuning import DEPTHS, NUM_QUERIES, TIE_COSINE, Point, Truth, exact_truth, harder, tune
 from index.ann_wishes import IndexWishes
 from index.schema import PARTIAL_PREFIX
 from index.snapshot import (
@@ -41,7 +41,7 @@ from index.vector_file import VectorFile, write_vectors
 logger = logging.getLogger(__name__)
 
 TUNING_SEED, MEASURING_SEED = 2, 3
-MEASURED_QUERIES = 200
+MEASURED_QUERIES = 500
 
 
 def build_snapshot(
@@ -102,7 +102,7 @@ def _build_index(catalogue: Path, fresh: Path, seq: int, vectors: VectorFile, wi
     choice = choose(vectors, wishes, last.choice if last and last.wishes == wishes else None, fresh)
     index = _built(choice.factory, vectors, asked=wishes.faiss is not None)
     points: tuple[Point, ...] = ()
-    if choice.kind != FLAT.name and vectors.count > 0:
+    if choice.kind != FLAT.name:
         points = tune(index, vectors, exact_truth(vectors, *_most_asked(), TUNING_SEED), wishes.recall)
     faiss.write_index(index, str(fresh / INDEX_NAME))
     del index  # from here on it is the written one that is measured
@@ -112,7 +112,15 @@ def _build_index(catalogue: Path, fresh: Path, seq: int, vectors: VectorFile, wi
         recall=1.0, latency_ms=0.0, crc32=files,
         memory_bytes=sum((fresh / name).stat().st_size for name in files),
     )  # fmt: skip
-    recall, latency_ms = _measure(open_snapshot(fresh, info))
+    snapshot = open_snapshot(fresh, info)
+    if vectors.count < LEAST_APPROXIMATE:
+        return info
+    truth = exact_truth(vectors, MEASURED_QUERIES, DEPTHS[0], MEASURING_SEED)
+    recall, latency_ms = _measure(snapshot, truth)
+    most = snapshot.most_effort
+    while recall < wishes.recall and any(point.effort < most for point in info.points):
+        info = replace(info, points=harder(info.points, most))
+        recall, latency_ms = _measure(open_snapshot(fresh, info), truth)
     if recall < wishes.recall:
         logger.warning("snapshot %d (%s) has recall@10 %.3f, below %g", seq, choice.kind, recall, wishes.recall)
     return replace(info, recall=recall, latency_ms=latency_ms)
@@ -139,13 +147,10 @@ def _built(factory: str, vectors: VectorFile, *, asked: bool) -> faiss.Index:
     return index
 
 
-def _measure(snapshot: Snapshot) -> tuple[float, float]:
+def _measure(snapshot: Snapshot, truth: Truth) -> tuple[float, float]:
     """Recall@10 and the median milliseconds of one search, each query struck from its own answers."""
     count = snapshot.info.count
-    if count < 2:
-        return 1.0, 0.0
     k = min(DEPTHS[0], count - 1)
-    truth = exact_truth(snapshot.vectors, MEASURED_QUERIES, k, MEASURING_SEED)
     hits, times = 0, []
     for query, query_D in enumerate(truth.queries_QD):
         started = time.perf_counter()
