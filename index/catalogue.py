@@ -11,6 +11,7 @@ A catalogue remembers the encoder that filled it and is refused to any other.
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -234,34 +235,19 @@ class Catalogue:
         if not np.isfinite(queries_QD).all():
             raise ValueError("a query holds a number that is not finite")
         unwanted = frozenset(exclude_ids)
-        view = self.refresh()
-        try:
-            return self._search(view, queries_QD, k, unwanted)
-        except SnapshotDamagedError as fault:
-            assert view.snapshot is not None
-            self._follower.distrust(view.snapshot, fault)
-        return self._search(self.refresh(), queries_QD, k, unwanted)
-
-    def _search(
-        self, view: View, queries_QD: NDArray[np.float32], k: int, unwanted: frozenset[str]
-    ) -> list[list[Match]]:
-        with self._connections.reading() as connection:
-            rows = (live_row(connection, item_id) for item_id in unwanted)
-            excluded = frozenset(row for row in rows if row is not None)
-            found = view.search(np.ascontiguousarray(queries_QD, dtype=np.float32), k, excluded)
-            # A row keeps its labels when it is removed, so what the view found can always be told.
-            items = items_of_rows(connection, sorted({row for hits in found for row, _ in hits}))
-        return [
-            sorted(
-                (
-                    Match(items[row].id, score, items[row].labels, items[row].metadata)
-                    for row, score in hits
-                    if items[row].id not in unwanted  # one replaced since the view was taken has another row
-                ),
-                key=lambda match: (-match.score, match.id),
-            )
-            for hits in found
-        ]
+        queries_QD = np.ascontiguousarray(queries_QD, dtype=np.float32)
+        answer: list[list[Match]] | None = None
+        while answer is None:
+            with self._connections.reading() as connection:
+                seq = last_seq(connection)
+                view = self._follower.view(seq)
+                if view.seq > seq:
+                    continue  # another thread has moved it on meanwhile: this transaction does not see its items
+                try:
+                    answer = _matches(connection, view, queries_QD, k, unwanted)
+                except SnapshotDamagedError as fault:
+                    self._follower.distrust(view, fault)
+        return answer
 
     def get(self, item_id: str) -> Item | None:
         """One item, or None."""
@@ -346,6 +332,27 @@ class Catalogue:
         with self._connections.reading() as connection:
             seq = last_seq(connection)
         return self._follower.view(seq)
+
+
+def _matches(
+    connection: sqlite3.Connection,
+    view: View,
+    queries_QD: NDArray[np.float32],
+    k: int,
+    unwanted: frozenset[str],
+) -> list[list[Match]]:
+    """What a view finds, as items; the connection is in a transaction of the same change."""
+    rows = (live_row(connection, item_id) for item_id in unwanted)
+    excluded = frozenset(row for row in rows if row is not None)
+    found = view.search(queries_QD, k, excluded)
+    items = items_of_rows(connection, sorted({row for hits in found for row, _ in hits}))
+    return [
+        sorted(
+            (Match(items[row].id, score, items[row].labels, items[row].metadata) for row, score in hits),
+            key=lambda match: (-match.score, match.id),
+        )
+        for hits in found
+    ]
 
 
 def _disk_bytes(folder: Path) -> int:

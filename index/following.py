@@ -61,10 +61,10 @@ class Follower:
                 with reading(self._path) as connection:  # what was written while it was loaded
                     self._view = follow(fresh, connection, self._dim)
 
-    def distrust(self, snapshot: Snapshot, fault: SnapshotDamagedError) -> None:
-        """Search the truth instead of a snapshot that turned out to be damaged, until there is another."""
+    def distrust(self, view: View, fault: SnapshotDamagedError) -> None:
+        """Search the truth instead of a view's snapshot, which turned out to be damaged, until there is another."""
         with self._lock:
-            if self._view.snapshot is snapshot:
+            if self._view.snapshot is view.snapshot:
                 _warn(self._path, fault)
                 self._view = load_truth(self._path, self._dim)
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from index.ann_candidates import FLAT
 from index.ann_choice import Choice, Trial
 from index.ann_search import Selection, candidates, most_effort, search_parameters
-from index.ann_tuning import Point, interpolated
+from index.ann_tuning import CANDIDATE_FACTORS, Point, interpolated
 from index.ann_wishes import IndexWishes
 from index.vector_file import SnapshotDamagedError, VectorFile
 
@@ -154,35 +154,32 @@ class Snapshot:
         held: NDArray[np.int64] = positions[self.rows_N[positions] == wanted]
         return held
 
-    def _how(self, depth: float) -> tuple[int, int]:
-        """Effort and factor for a depth."""
-        if depth <= self.info.points[0].depth:
-            return self.info.points[0].effort, self.info.points[0].factor
-        return interpolated(self.info.points, depth, self.most_effort)
-
     def _found(self, query_D: NDArray[np.float32], k: int, selection: Selection | None) -> NDArray[np.int64]:
         """Positions of candidates for one query, at least k wherever there are as many.
 
         Of a selection, k are found among the nearest of all, as deep as it takes: an index tuned for that depth has
-        found nearly all of those, whether it is the share of everything that is selected or what lies around this query.
+        found nearly all of those, whether little is selected anywhere or nothing around this query.
         """
-        count = self.info.count
+        count, points = self.info.count, self.info.points
         if selection is None:
-            effort, factor = self._how(k)
-            return _valid(candidates(self._index, query_D[None], min(k * factor, count), effort, None)[0])
+            return self._nearest(query_D, k)
+        most = k * CANDIDATE_FACTORS[-1]
         depth = k * count / selection.num_selected
-        while depth <= self.info.points[-1].depth:
-            effort, factor = self._how(depth)
-            nearest = _valid(
-                candidates(self._index, query_D[None], min(math.ceil(depth * factor), count), effort, None)[0]
-            )
+        while depth <= points[-1].depth:
+            nearest = self._nearest(query_D, depth)
             selected = selection.holds(nearest)
             if selected[: math.ceil(depth)].sum() >= k:
-                return nearest[selected][: k * factor]
+                return nearest[selected][:most]
             depth *= WIDENING
-        # Nothing around the query is selected, or too little anywhere.
-        num = min(k * self.info.points[0].factor, selection.num_selected)
+        num = min(most, selection.num_selected)
         return _valid(candidates(self._index, query_D[None], num, self.most_effort, selection)[0])
+
+    def _nearest(self, query_D: NDArray[np.float32], depth: float) -> NDArray[np.int64]:
+        """Candidates for the nearest of all, down to a depth; not fewer than the index was tuned for."""
+        depth = max(depth, self.info.points[0].depth)
+        effort, factor = interpolated(self.info.points, depth, self.most_effort)
+        num = min(math.ceil(depth * factor), self.info.count)
+        return _valid(candidates(self._index, query_D[None], num, effort, None)[0])
 
     def _scored(
         self, query_D: NDArray[np.float32], positions_C: NDArray[np.int64], k: int
