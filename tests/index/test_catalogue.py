@@ -26,6 +26,7 @@ from encoder.errors import (
     SchemaVersionError,
 )
 from index import following
+from index.ann_wishes import IndexWishes
 from index.build import open_for_build, writing_alone
 from index.catalogue import Catalogue
 from index.items import NewItem
@@ -421,7 +422,28 @@ class AnySequence(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
+class AnySequenceOfAnApproximateIndex(AnySequence):
+    """The same over inverted lists that are searched exhaustively, however few items there are."""
+
+    patches = (("index.ann_choice.EXACT_NUMBERS", 0), ("index.snapshot.FEW", 0), ("index.following.LOOK_S", 0.0))
+
+    @initialize()
+    def start(self):
+        self.patch = pytest.MonkeyPatch()
+        for name, value in self.patches:
+            self.patch.setattr(name, value)
+        super().start()
+        self.catalogue.wish(IndexWishes(faiss="IVF1,SQ8"))
+
+    def teardown(self):
+        super().teardown()
+        if hasattr(self, "patch"):
+            self.patch.undo()
+
+
 TestAnySequence = AnySequence.TestCase
 TestAnySequence.settings = settings(
     max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )
+TestAnySequenceOfAnApproximateIndex = AnySequenceOfAnApproximateIndex.TestCase
+TestAnySequenceOfAnApproximateIndex.settings = TestAnySequence.settings
