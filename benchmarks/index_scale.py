@@ -6,9 +6,10 @@
 Vectors are clustered: a real embedding (of pictures below DIR by the demo encoder, centred, turned at random into 384
 dimensions; without DIR a random one) plus the difference of two others, as real pictures of one thing differ. Queries
 are drawn alike and are not in the catalogue. A search is `Catalogue.search` from beginning to end, one query at a time
-on one thread, none twice, after a few hundred that warm the caches; raw FAISS is the same index with the same parameters, its candidates scored by IndexRefine over
-half-precision vectors in memory, in turn with ours. The peers build HNSW graphs, which takes a quarter of an hour at
-10^6 on two cores; `--peers-up-to` says up to which size (default 10^5). Prints one JSON object keyed by size.
+on one thread, none twice, after a few hundred that warm the caches. Raw FAISS is the same index with the same
+parameters, its candidates scored by IndexRefine over half-precision vectors in memory, in turn with ours. The peers
+build HNSW graphs, which takes a quarter of an hour at 10^6 on two cores; `--peers-up-to` says up to which size (default
+10^5). Prints one JSON object keyed by size.
 """
 
 import argparse
