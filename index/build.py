@@ -22,6 +22,7 @@ from encoder.bundle import Bundle
 from encoder.errors import CatalogueBusyError, CatalogueError
 from encoder.image_encoder import ImageEncoder
 from index.catalogue import Catalogue
+from index.compaction import is_due_after_bulk
 from index.disk_map import DiskMap
 from index.following import last_seq, reading
 from index.pipeline import KINDS, Pipeline
@@ -128,7 +129,7 @@ def build(
     stop: Event | None = None,
     quiet: bool = False,
 ) -> BuildReport:
-    """Index the pictures of a source, then publish a snapshot and write rejected.csv.
+    """Index the pictures of a source, publish a snapshot where one is due, and write rejected.csv.
 
     Args:
         catalogue: to fill; its encoder is `encoder`.
@@ -155,7 +156,7 @@ def build(
     started = time.monotonic()
     with writing_alone(catalogue.path), DiskMap() as seen:
         _remove_partials(catalogue.path)
-        published = _published_seq(catalogue)
+        published, held = _published(catalogue)
         with (
             Rejected(catalogue.path, keep_rejected) as rejected,
             BuildProgress(source.num_pictures, stages, quiet=quiet) as progress,
@@ -181,7 +182,8 @@ def build(
         if not report.stopped:
             if prune is not None:
                 _settle_missing(catalogue, seen, report, prune)
-            if _changes_since(catalogue, published) > compact_after:
+            changes = _changes_since(catalogue, published)
+            if changes > compact_after and is_due_after_bulk(held, changes, catalogue.manifest.embedding_dim):
                 with stages.busy("snapshot"):
                     catalogue.compact()
     report.seconds = time.monotonic() - started
@@ -241,13 +243,13 @@ def _settle_missing(catalogue: Catalogue, seen: DiskMap, report: BuildReport, pr
     report.not_in_source = catalogue.delete(missing) if report.pruned else sum(1 for _ in missing)
 
 
-def _published_seq(catalogue: Catalogue) -> int:
-    """The last change that a whole snapshot has; -1 if there is no such snapshot.
+def _published(catalogue: Catalogue) -> tuple[int, int]:
+    """The last change that a whole snapshot has, and its number of vectors; -1 and 0 if there is no such snapshot.
 
     Asked before the run: afterwards the catalogue would first have to take in all that has been written.
     """
     view = catalogue.refresh()
-    return -1 if view.snapshot is None else view.snapshot_seq
+    return (-1, 0) if view.snapshot is None else (view.snapshot_seq, view.snapshot.info.count)
 
 
 def _changes_since(catalogue: Catalogue, seq: int) -> int:

@@ -11,9 +11,10 @@ A catalogue remembers the encoder that filled it and is refused to any other.
 
 import json
 import os
-import threading
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +23,27 @@ from numpy.typing import NDArray
 from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, CatalogueError, EncoderMismatchError, NotFoundError
 from encoder.manifest import Manifest, manifest_document, parse_manifest
+from index.ann_wishes import IndexWishes
 from index.connections import Connections
 from index.faults import database_faults
 from index.filter_fields import KnownFields
 from index.filter_parser import parse_filter
 from index.filter_rows import FilterRows
 from index.filter_sql import SqlCondition
-from index.following import follow, last_seq, load_view, reading
+from index.following import Follower, last_seq, reading
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
+from index.locks import compacting_alone
+from index.row_set import RowSet
 from index.rows import catalogue_ranks, insert, items_after, items_of_rows, label_counts, live_row, remove
 from index.schema import DATABASE_NAME, connect, create
-from index.snapshot import SnapshotInfo, build_snapshot, newest_snapshot, remove_other_snapshots
+from index.snapshot import SnapshotInfo
+from index.snapshot_build import build_snapshot, remove_other_snapshots
 from index.text import printable
-from index.vectors import pack, read_vectors, unpack
+from index.vector_file import SnapshotDamagedError
+from index.vectors import pack, unpack
 from index.view import View
 
 MAX_K = 1000
-# A process that has scanned this many items exactly looks whether another process has published a newer snapshot.
-LONG_TAIL = 2000
 
 
 class Catalogue:
@@ -60,12 +64,11 @@ class Catalogue:
         self.ranks: tuple[str, ...] = tuple(json.loads(meta["ranks"]))
         self.variant: str = meta.get("variant", "fp32")
         self.domain: str | None = meta.get("domain")
-        self._lock = threading.Lock()
         self._fields = KnownFields()
         self._filter_rows = FilterRows(self._fields)
         self._connections = Connections(path)
         try:
-            self._view = load_view(self.path, self.manifest.embedding_dim)
+            self._follower = Follower(path, self.manifest.embedding_dim)
         except BaseException:
             self.close()
             raise
@@ -133,6 +136,9 @@ class Catalogue:
 
     def close(self) -> None:
         """Close the database connections of all threads."""
+        follower: Follower | None = getattr(self, "_follower", None)  # None where opening failed
+        if follower is not None:
+            follower.close()
         self._connections.close()
 
     def find_bundle(self, given: Path | None = None) -> Bundle:
@@ -206,26 +212,43 @@ class Catalogue:
         with self._connections.writing() as connection:
             return sum(remove(connection, item_id) for item_id in ids)
 
+    def wish(self, wishes: IndexWishes) -> None:
+        """Keep what the index shall be chosen by, from the next compaction on.
+
+        Raises:
+            ConfigError: FAISS does not know the factory string.
+        """
+        wishes.check_factory(self.manifest.embedding_dim)
+        with self._connections.writing() as connection:
+            connection.execute("REPLACE INTO meta (key, value) VALUES ('index', ?)", (wishes.dumps(),))
+
+    def wishes(self) -> IndexWishes:
+        """What the index is chosen by."""
+        with self._connections.reading() as connection:
+            found = connection.execute("SELECT value FROM meta WHERE key = 'index'").fetchone()
+        return IndexWishes.loads(found[0] if found else None)
+
     def compact(self) -> SnapshotInfo:
         """Build a snapshot of everything, publish it, and remove the older ones.
 
-        One process at a time: callers hold `index.build.writing_alone`. Searches and writes go on meanwhile.
+        Searches and writes go on meanwhile; a compaction of another process is waited for.
 
         Raises:
             CatalogueError: the snapshot cannot be written.
+            ConfigError: FAISS cannot build the index that was wished for of these vectors.
         """
-        with reading(self.path) as connection:
-            seq = last_seq(connection)
-            rows_N, vectors_ND = read_vectors(
-                connection.execute(
-                    "SELECT embedding.row, vector FROM embedding JOIN item USING (row) WHERE deleted = 0 ORDER BY row"
-                ),
-                self.manifest.embedding_dim,
-            )
-        info = build_snapshot(self.path, seq, rows_N, vectors_ND, self.manifest.embedding_dim)
-        remove_other_snapshots(self.path, keep=seq)
-        self._view = load_view(self.path, self.manifest.embedding_dim)
+        wishes = self.wishes()
+        with compacting_alone(self.path):
+            info = build_snapshot(self.path, self._stored, self.manifest.embedding_dim, wishes)
+            remove_other_snapshots(self.path, keep=info.seq)
+        self._follower.reload()
         return info
+
+    @contextmanager
+    def _stored(self) -> Iterator[tuple[int, Iterable[tuple[int, bytes]]]]:
+        """The last change, and rows and packed embeddings as of it."""
+        with reading(self.path) as connection:
+            yield last_seq(connection), connection.execute("SELECT row, vector FROM embedding ORDER BY row")
 
     # Reading.
 
@@ -261,25 +284,20 @@ class Catalogue:
             raise ValueError("a query holds a number that is not finite")
         unwanted = frozenset(exclude_ids)
         asked = parse_filter(filter) if filter is not None else None
-        view = self.refresh()
-        with self._connections.reading() as connection:
-            wanted = self._filter_rows.rows(connection, asked, view.seq) if asked is not None else None
-            rows = (live_row(connection, item_id) for item_id in unwanted)
-            excluded = frozenset(row for row in rows if row is not None)
-            found = view.search(np.ascontiguousarray(queries_QD, dtype=np.float32), k, excluded, wanted)
-            # A row keeps its labels when it is removed, so what the view found can always be told.
-            items = items_of_rows(connection, sorted({row for hits in found for row, _ in hits}))
-        return [
-            sorted(
-                (
-                    Match(items[row].id, score, items[row].labels, items[row].metadata)
-                    for row, score in hits
-                    if items[row].id not in unwanted  # one replaced since the view was taken has another row
-                ),
-                key=lambda match: (-match.score, match.id),
-            )
-            for hits in found
-        ]
+        queries_QD = np.ascontiguousarray(queries_QD, dtype=np.float32)
+        answer: list[list[Match]] | None = None
+        while answer is None:
+            with self._connections.reading() as connection:
+                seq = last_seq(connection)
+                view = self._follower.view(seq)
+                if view.seq > seq:
+                    continue  # another thread has moved it on meanwhile: this transaction does not see its items
+                try:
+                    wanted = self._filter_rows.rows(connection, asked, seq) if asked is not None else None
+                    answer = _matches(connection, view, queries_QD, k, unwanted, wanted)
+                except SnapshotDamagedError as fault:
+                    self._follower.distrust(view, fault)
+        return answer
 
     def get(self, item_id: str) -> Item | None:
         """One item, or None."""
@@ -374,24 +392,42 @@ class Catalogue:
             snapshot_items=snapshot.count if snapshot else 0,
             snapshot_kind=snapshot.kind if snapshot else None,
             snapshot_recall=snapshot.recall if snapshot else None,
-            tail_items=len(view.tail_rows_M),
+            snapshot_latency_ms=snapshot.latency_ms if snapshot else None,
+            snapshot_memory_bytes=snapshot.memory_bytes if snapshot else None,
+            snapshot_removed=view.num_removed,
+            snapshot_trials=[asdict(trial) for trial in snapshot.choice.trials] if snapshot else [],
+            tail_items=len(view.tail),
             last_change=view.seq,
             disk_bytes=_disk_bytes(self.path),
         )
 
     def refresh(self) -> View:
         """Take in what other processes and threads have written, and return the present view."""
-        view = self._view
         with self._connections.reading() as connection:
-            if last_seq(connection) == view.seq:
-                return view
-        with self._lock, reading(self.path) as connection:
-            view = self._view
-            if len(view.tail_rows_M) > LONG_TAIL and (newest_snapshot(self.path) or 0) > view.snapshot_seq:
-                self._view = load_view(self.path, self.manifest.embedding_dim)
-            else:
-                self._view = follow(view, connection, self.manifest.embedding_dim)
-            return self._view
+            seq = last_seq(connection)
+        return self._follower.view(seq)
+
+
+def _matches(
+    connection: sqlite3.Connection,
+    view: View,
+    queries_QD: NDArray[np.float32],
+    k: int,
+    unwanted: frozenset[str],
+    wanted: RowSet | None,
+) -> list[list[Match]]:
+    """What a view finds, as items; the connection is in a transaction of the same change."""
+    rows = (live_row(connection, item_id) for item_id in unwanted)
+    excluded = frozenset(row for row in rows if row is not None)
+    found = view.search(queries_QD, k, excluded, wanted)
+    items = items_of_rows(connection, sorted({row for hits in found for row, _ in hits}))
+    return [
+        sorted(
+            (Match(items[row].id, score, items[row].labels, items[row].metadata) for row, score in hits),
+            key=lambda match: (-match.score, match.id),
+        )
+        for hits in found
+    ]
 
 
 def _disk_bytes(folder: Path) -> int:

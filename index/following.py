@@ -1,20 +1,97 @@
-"""How a process keeps its view of a catalogue: loaded once, then moved along the list of changes."""
+"""How a process keeps its view of a catalogue: loaded once, then moved along the list of changes.
+
+A change costs what it brings. A newer snapshot of another process is noticed at a search within a second, loaded in a
+thread of its own while searches go on, and put in place of the older one between two of them.
+"""
 
 import logging
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
+from encoder.errors import CatalogueError
 from index.faults import database_faults
 from index.schema import connect
-from index.snapshot import Snapshot, SnapshotDamagedError, load_snapshot, newest_snapshot
+from index.snapshot import ANN_DIR, Snapshot, load_snapshot, newest_snapshot
+from index.tail import Tail
+from index.vector_file import SnapshotDamagedError
 from index.vectors import read_vectors
 from index.view import View
 
 logger = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+
+
+class Follower:
+    """The view of one process. Any number of threads may ask for it.
+
+    Args:
+        path: folder of the catalogue.
+        dim: of its embeddings.
+    """
+
+    def __init__(self, path: Path, dim: int) -> None:
+        self._path, self._dim = path, dim
+        self._lock = threading.Lock()  # of those who move the view
+        self._loading: threading.Thread | None = None
+        self._looked, self._seen = time.monotonic(), _changed(path)
+        self._view = load_view(path, dim)
+
+    def view(self, seq: int) -> View:
+        """A view as of change `seq` or later."""
+        self._look()
+        view = self._view
+        if view.seq >= seq:
+            return view
+        with self._lock:
+            if self._view.seq < seq:
+                with reading(self._path) as connection:
+                    self._view = follow(self._view, connection, self._dim)
+            return self._view
+
+    def reload(self) -> None:
+        """Take up the newest snapshot."""
+        fresh = load_view(self._path, self._dim)
+        with self._lock:
+            if fresh.snapshot_seq >= self._view.snapshot_seq or self._view.snapshot is None:
+                with reading(self._path) as connection:  # what was written while it was loaded
+                    self._view = follow(fresh, connection, self._dim)
+
+    def distrust(self, view: View, fault: SnapshotDamagedError) -> None:
+        """Search the truth instead of a view's snapshot, which turned out to be damaged, until there is another."""
+        with self._lock:
+            if self._view.snapshot is view.snapshot:
+                _warn(self._path, fault)
+                self._view = load_truth(self._path, self._dim)
+
+    def close(self) -> None:
+        """Wait for a snapshot that is being loaded."""
+        if self._loading is not None:
+            self._loading.join()
+
+    def _look(self) -> None:
+        """Once a second: if the folder of snapshots has changed and holds a newer one, load that in a thread."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_S or (self._loading is not None and self._loading.is_alive()):
+            return
+        self._looked = now
+        changed = _changed(self._path)
+        if changed == self._seen:
+            return
+        self._seen = changed
+        if (newest_snapshot(self._path) or 0) > self._view.snapshot_seq:
+            self._loading = threading.Thread(target=self._load, name="lodisc-snapshot", daemon=True)
+            self._loading.start()
+
+    def _load(self) -> None:
+        try:
+            self.reload()
+        except CatalogueError as error:
+            logger.warning("a newer snapshot cannot be taken up: %s", error)
 
 
 @contextmanager
@@ -38,28 +115,21 @@ def last_seq(connection: sqlite3.Connection) -> int:
 def load_view(path: Path, dim: int) -> View:
     """The newest snapshot that is whole, and everything else as tail; without one, the whole truth as tail."""
     snapshot = _newest_whole(path, dim)
+    if snapshot is None:
+        return load_truth(path, dim)
     with reading(path) as connection:
-        if snapshot is not None and snapshot.info.seq > last_seq(connection):
+        if snapshot.info.seq > last_seq(connection):
             logger.warning("snapshot %d is ahead of the database and is not used", snapshot.info.seq)
-            snapshot = None
-        seq = snapshot.info.seq if snapshot else 0
-        empty = View(seq, snapshot, None, np.empty(0, np.int64), np.empty((0, dim), np.float32))
-        return follow(empty, connection, dim)
+        else:
+            return follow(View(snapshot.info.seq, snapshot, None, Tail.empty(dim)), connection, dim)
+    return load_truth(path, dim)
 
 
-def _newest_whole(path: Path, dim: int) -> Snapshot | None:
-    """The newest snapshot, or None if there is none or it is damaged."""
-    while (newest := newest_snapshot(path)) is not None:
-        try:
-            return load_snapshot(path, newest, dim)
-        except SnapshotDamagedError as error:
-            if newest_snapshot(path) not in (None, newest):
-                continue  # not damaged: another process has just published a newer one and removed this
-            logger.warning(
-                "%s; searching the database itself until `lodisc index compact %s` has built another", error, path
-            )
-            return None
-    return None
+def load_truth(path: Path, dim: int) -> View:
+    """All that the database holds, as tail: right, and slow where it is much."""
+    with reading(path) as connection:
+        rows_N, vectors_ND = read_vectors(connection.execute("SELECT row, vector FROM embedding ORDER BY row"), dim)
+        return View(last_seq(connection), None, None, Tail.empty(dim).after(rows_N, vectors_ND, set()))
 
 
 def follow(view: View, connection: sqlite3.Connection, dim: int) -> View:
@@ -75,3 +145,28 @@ def follow(view: View, connection: sqlite3.Connection, dim: int) -> View:
         dim,
     )
     return view.after(last_seq(connection), rows_N, vectors_ND, removed)
+
+
+def _newest_whole(path: Path, dim: int) -> Snapshot | None:
+    """The newest snapshot, or None if there is none or it is damaged."""
+    while (newest := newest_snapshot(path)) is not None:
+        try:
+            return load_snapshot(path, newest, dim)
+        except SnapshotDamagedError as error:
+            if newest_snapshot(path) not in (None, newest):
+                continue  # not damaged: another process has just published a newer one and removed this
+            _warn(path, error)
+            return None
+    return None
+
+
+def _warn(path: Path, fault: SnapshotDamagedError) -> None:
+    logger.warning("%s; searching the database itself until `lodisc index compact %s` has built another", fault, path)
+
+
+def _changed(path: Path) -> int:
+    """When a snapshot was last published or removed, 0 before the first."""
+    try:
+        return (path / ANN_DIR).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

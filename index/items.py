@@ -72,6 +72,10 @@ class CatalogueStats:
         snapshot_items: vectors in the snapshot, counting those removed since.
         snapshot_kind: FAISS index type; None without a snapshot.
         snapshot_recall: its measured recall@10.
+        snapshot_latency_ms: measured median of one search in it.
+        snapshot_memory_bytes: what a searching process maps of it.
+        snapshot_removed: vectors of the snapshot that are gone since.
+        snapshot_trials: the index types that it was chosen from, each with what it measured on a sample.
         tail_items: items that are scanned exactly because they came after the snapshot.
         last_change: number of the last write.
         disk_bytes: of the whole folder.
@@ -88,6 +92,10 @@ class CatalogueStats:
     snapshot_items: int
     snapshot_kind: str | None
     snapshot_recall: float | None
+    snapshot_latency_ms: float | None
+    snapshot_memory_bytes: int | None
+    snapshot_removed: int
+    snapshot_trials: list[dict[str, Any]]
     tail_items: int
     last_change: int
     disk_bytes: int

@@ -5,6 +5,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from index.ann_search import Selection
+
 
 class RowSet:
     """Rows of a catalogue. Immutable, so any number of threads may use it.
@@ -15,7 +17,7 @@ class RowSet:
 
     def __init__(self, rows_W: NDArray[np.int64]) -> None:
         self.rows_W = rows_W
-        self._absent: tuple[NDArray[np.int64], NDArray[np.bool_]] | None = None
+        self._placed: tuple[NDArray[np.int64], Selection] | None = None
 
     def __len__(self) -> int:
         return len(self.rows_W)
@@ -23,15 +25,13 @@ class RowSet:
     @property
     def num_bytes(self) -> int:
         """Memory that it takes."""
-        return self.rows_W.nbytes + (self._absent[1].nbytes if self._absent else 0)
+        return self.rows_W.nbytes + (self._placed[1].bits.nbytes if self._placed else 0)
 
-    def among(self, rows_M: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of some rows are in the set."""
-        return np.isin(rows_M, self.rows_W)
-
-    def absent(self, rows_N: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which rows of a snapshot are not in the set; kept for the snapshot that was asked about last."""
-        kept = self._absent  # taken once: another thread may replace it
-        if kept is None or kept[0] is not rows_N:
-            kept = self._absent = (rows_N, ~self.among(rows_N))
-        return kept[1]
+    def selection(self, rows_N: NDArray[np.int64]) -> Selection:
+        """Where a snapshot holds them; kept for the snapshot that was asked about last."""
+        placed = self._placed  # taken once: another thread may replace it
+        if placed is None or placed[0] is not rows_N:
+            present_N = np.isin(rows_N, self.rows_W)
+            bits = np.packbits(present_N, bitorder="little")
+            placed = self._placed = (rows_N, Selection(bits, int(present_N.sum())))
+        return placed[1]

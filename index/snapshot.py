@@ -1,37 +1,40 @@
 """One FAISS snapshot: everything up to one change of the catalogue, in a folder that is never altered.
 
-    ann/<seq>/index.faiss    vectors, in the order of rows.npy
-    ann/<seq>/rows.npy       the row of each
-    ann/<seq>/snapshot.json  what it is, with checksums
+    ann/<seq>/index.faiss    codes, in the order of rows.npy; mapped into memory
+    ann/<seq>/vectors.bin    the vectors themselves, which score what the codes find; see `index.vector_file`
+    ann/<seq>/rows.npy       the row of each, ascending; mapped into memory
+    ann/<seq>/snapshot.json  what it is, how it is searched, what it was measured at, with checksums
 
-A snapshot is a cache: it may be deleted at any time, and one that does not match its checksums is not used.
+A snapshot is a cache: it may be deleted at any time, and one that is not what was published is not used. FAISS and
+numpy trust what they parse, so index.faiss and rows.npy are checked whole before they are (CRC-32: 0.15 s a million
+items); each record of vectors.bin is checked whenever it is read. Not covered: what flips in a mapped file after that.
 """
 
-import hashlib
+# Q queries, N vectors, K neighbours, C candidates.
+
 import json
-import shutil
-import tempfile
+import math
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.errors import CatalogueError
-from index.schema import PARTIAL_PREFIX
+from index.ann_candidates import FLAT
+from index.ann_choice import Choice, Trial
+from index.ann_search import Selection, candidates, most_effort, search_parameters
+from index.ann_tuning import CANDIDATE_FACTORS, Point, interpolated
+from index.ann_wishes import IndexWishes
+from index.vector_file import SnapshotDamagedError, VectorFile
 
 ANN_DIR = "ann"
-KIND = "Flat"
-RECALL_SAMPLES = 100
-RECALL_AT = 10
-# So few vectors are scored one by one, exactly whatever the index type: sooner than an index looks through all others,
-# and an approximate one might find none of them. Measured by benchmarks/index_filters.py.
-FEW = 1000
-
-
-class SnapshotDamagedError(Exception):
-    """A snapshot's files are not those it was published with. Never leaves this room: the truth is searched instead."""
+INDEX_NAME, VECTORS_NAME, ROWS_NAME, INFO_NAME = "index.faiss", "vectors.bin", "rows.npy", "snapshot.json"
+# So few vectors of a snapshot are scored one by one: sooner than an index finds them among all that is gone.
+FEW = 2000
+WIDENING = 2.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,95 +45,158 @@ class SnapshotInfo:
         seq: the last change it holds.
         count: number of vectors.
         dim: of a vector.
-        kind: FAISS index type.
-        recall: measured recall@10 against exact search, in [0, 1].
-        sha256: of index.faiss and rows.npy, by name.
+        choice: its index type, and what that was chosen from.
+        wishes: what was asked for.
+        points: how it is searched, by depth; empty where it is exact.
+        recall: measured recall@10 against exact search, in [0, 1], on queries other than those it was tuned on.
+        latency_ms: measured median of one search on one thread.
+        memory_bytes: of index.faiss and rows.npy, which a searching process maps.
+        crc32: of index.faiss and rows.npy, by name.
     """
 
     seq: int
     count: int
     dim: int
-    kind: str
+    choice: Choice
+    wishes: IndexWishes
+    points: tuple[Point, ...]
     recall: float
-    sha256: dict[str, str]
+    latency_ms: float
+    memory_bytes: int
+    crc32: dict[str, int]
+
+    @property
+    def kind(self) -> str:
+        """Index type."""
+        return self.choice.kind
+
+    def dumps(self) -> str:
+        """As JSON, with a checksum of its own."""
+        document = asdict(self)
+        return json.dumps({"crc32": _text_crc32(document), "snapshot": document}, indent=1)
+
+    @classmethod
+    def loads(cls, text: str) -> "SnapshotInfo":
+        """From JSON.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is no such document, or an altered one.
+        """
+        whole = json.loads(text)
+        document: dict[str, Any] = whole["snapshot"]
+        if _text_crc32(document) != whole["crc32"]:
+            raise ValueError(f"{INFO_NAME} is not what was published")
+        choice = document.pop("choice")
+        trials = tuple(Trial(**trial) for trial in choice.pop("trials"))
+        return cls(
+            choice=Choice(trials=trials, **choice),
+            wishes=IndexWishes(**document.pop("wishes")),
+            points=tuple(Point(**point) for point in document.pop("points")),
+            **document,
+        )
 
 
 class Snapshot:
-    """A published snapshot, loaded. Immutable, so any number of threads may search it."""
+    """A snapshot, loaded. Immutable, so any number of threads may search it.
 
-    def __init__(self, info: SnapshotInfo, index: faiss.Index, rows_N: NDArray[np.int64]) -> None:
-        self.info, self._index, self.rows_N = info, index, rows_N
+    Attributes:
+        info, vectors, rows_N: as given.
+        most_effort: see `index.ann_search`.
+
+    Args:
+        info: what it says of itself.
+        index: positions by vector.
+        vectors: by position.
+        rows_N: by position, ascending.
+    """
+
+    def __init__(self, info: SnapshotInfo, index: faiss.Index, vectors: VectorFile, rows_N: NDArray[np.int64]) -> None:
+        self.info, self._index, self.vectors, self.rows_N = info, index, vectors, rows_N
+        self.most_effort = most_effort(index)
 
     def search(
-        self, queries_QD: NDArray[np.float32], k: int, removed_N: NDArray[np.bool_] | None
+        self, queries_QD: NDArray[np.float32], k: int, selection: Selection | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The nearest vectors that are not removed.
+        """The nearest vectors among the selected.
 
         Args:
             queries_QD: float32, shape (Q, D).
             k: neighbours wanted.
-            removed_N: True where a position of the snapshot may not be found; None if all may.
+            selection: what may be found; None for everything.
 
         Returns:
             Scores (Q, K) and rows (Q, K), best first; where there are fewer, the row is -1.
+
+        Raises:
+            SnapshotDamagedError: a vector is not what was written.
         """
-        num_left = len(self.rows_N) if removed_N is None else int((~removed_N).sum())
-        k = min(k, num_left)
+        num_selected = selection.num_selected if selection is not None else self.info.count
+        k = min(k, num_selected)
         if k == 0:
             return np.empty((len(queries_QD), 0), np.float32), np.empty((len(queries_QD), 0), np.int64)
-        params = None
-        if removed_N is not None:
-            if num_left <= FEW:
-                return self._scored(queries_QD, k, np.flatnonzero(~removed_N))
-            bits = np.packbits(~removed_N, bitorder="little")
-            selector = faiss.IDSelectorBitmap(len(removed_N), faiss.swig_ptr(bits))
-            params = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]  # set by faiss's Python layer
-        scores_QK, positions_QK = self._index.search(queries_QD, k, params=params)
-        return scores_QK, np.where(positions_QK < 0, -1, self.rows_N[positions_QK])
+        if self.info.kind == FLAT.name:
+            params = search_parameters(self._index, self.most_effort, selection.selector if selection else None)
+            scores_QK, positions_QK = self._index.search(queries_QD, k, params=params)
+            return scores_QK, np.where(positions_QK < 0, -1, self.rows_N[positions_QK])
+        if num_selected <= FEW:
+            few = np.arange(self.info.count) if selection is None else selection.positions()
+            found = [self._scored(query_D, few, k) for query_D in queries_QD]
+        else:
+            found = [self._scored(query_D, self._found(query_D, k, selection), k) for query_D in queries_QD]
+        return np.stack([scores_K for scores_K, _ in found]), np.stack([rows_K for _, rows_K in found])
+
+    def positions_of(self, rows: set[int]) -> NDArray[np.int64]:
+        """Positions of those rows that the snapshot holds."""
+        wanted = np.fromiter(rows, np.int64, len(rows))
+        positions: NDArray[np.int64] = np.searchsorted(self.rows_N, wanted)
+        inside = positions < len(self.rows_N)
+        positions, wanted = positions[inside], wanted[inside]
+        held: NDArray[np.int64] = positions[self.rows_N[positions] == wanted]
+        return held
+
+    def _found(self, query_D: NDArray[np.float32], k: int, selection: Selection | None) -> NDArray[np.int64]:
+        """Positions of candidates for one query, at least k wherever there are as many.
+
+        Of a selection, k are found among the nearest of all, as deep as it takes: an index tuned for that depth has
+        found nearly all of those, whether little is selected anywhere or nothing around this query.
+        """
+        count, points = self.info.count, self.info.points
+        if selection is None:
+            return self._nearest(query_D, k)
+        most = k * CANDIDATE_FACTORS[-1]
+        depth = k * count / selection.num_selected
+        while depth <= points[-1].depth:
+            nearest = self._nearest(query_D, depth)
+            selected = selection.holds(nearest)
+            if selected[: math.ceil(depth)].sum() >= k:
+                return nearest[selected][:most]
+            depth *= WIDENING
+        num = min(most, selection.num_selected)
+        return _valid(candidates(self._index, query_D[None], num, self.most_effort, selection)[0])
+
+    def _nearest(self, query_D: NDArray[np.float32], depth: float) -> NDArray[np.int64]:
+        """Candidates for the nearest of all, down to a depth; not fewer than the index was tuned for."""
+        depth = max(depth, self.info.points[0].depth)
+        effort, factor = interpolated(self.info.points, depth, self.most_effort)
+        num = min(math.ceil(depth * factor), self.info.count)
+        return _valid(candidates(self._index, query_D[None], num, effort, None)[0])
 
     def _scored(
-        self, queries_QD: NDArray[np.float32], k: int, positions_F: NDArray[np.int64]
+        self, query_D: NDArray[np.float32], positions_C: NDArray[np.int64], k: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Scores and rows of the k best of a few positions."""
-        scores_QF = queries_QD @ self._index.reconstruct_batch(positions_F).T
-        best_QK = np.argsort(-scores_QF, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(scores_QF, best_QK, axis=1), self.rows_N[positions_F[best_QK]]
+        """Exact scores and rows of the k best candidates, filled up with -1 to k."""
+        scores_C = self.vectors.read(positions_C) @ query_D
+        best_K = np.argsort(-scores_C, kind="stable")[:k]
+        scores_K, rows_K = np.full(k, -np.inf, np.float32), np.full(k, -1, np.int64)
+        scores_K[: len(best_K)] = scores_C[best_K]
+        rows_K[: len(best_K)] = self.rows_N[positions_C[best_K]]
+        return scores_K, rows_K
 
 
-def build_snapshot(
-    catalogue: Path, seq: int, rows_N: NDArray[np.int64], vectors_ND: NDArray[np.float32], dim: int
-) -> SnapshotInfo:
-    """Build a snapshot aside, measure its recall, and publish it by rename.
-
-    Exact search (Flat) at every size for now: right, and fast enough to some hundred thousand items.
-
-    Raises:
-        CatalogueError: it cannot be written.
-    """
-    index = faiss.IndexFlatIP(dim)
-    index.add(vectors_ND)
-    ann = catalogue / ANN_DIR
-    recall = _measure_recall(index, vectors_ND)
-    try:
-        ann.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=ann) as folder:
-            fresh = Path(folder) / "snapshot"
-            fresh.mkdir()
-            faiss.write_index(index, str(fresh / "index.faiss"))
-            np.save(fresh / "rows.npy", rows_N)
-            sha256 = {name: _sha256(fresh / name) for name in ("index.faiss", "rows.npy")}
-            info = SnapshotInfo(seq=seq, count=len(rows_N), dim=dim, kind=KIND, recall=recall, sha256=sha256)
-            (fresh / "snapshot.json").write_text(json.dumps(asdict(info)), encoding="utf-8")
-            published = ann / str(seq)
-            if published.exists():
-                shutil.rmtree(published)
-            fresh.replace(published)
-    except (OSError, RuntimeError) as error:  # FAISS tells of a full disk with a RuntimeError
-        raise CatalogueError(
-            f"the snapshot in {ann} cannot be written ({str(error).splitlines()[0]}); no item is lost: "
-            f"see whether the disk is full, then run `lodisc index compact {catalogue}`"
-        ) from error
-    return info
+def _valid(positions_C: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Without the -1 of an index that found fewer than it was asked for."""
+    found: NDArray[np.int64] = positions_C[positions_C >= 0]
+    return found
 
 
 def newest_snapshot(catalogue: Path) -> int | None:
@@ -140,46 +206,64 @@ def newest_snapshot(catalogue: Path) -> int | None:
 
 
 def load_snapshot(catalogue: Path, seq: int, dim: int) -> Snapshot:
-    """Load and check a published snapshot.
+    """Check and load a published snapshot.
 
     Raises:
         SnapshotDamagedError: a file is missing, unreadable, or not the one that was published.
     """
     folder = catalogue / ANN_DIR / str(seq)
     try:
-        info = SnapshotInfo(**json.loads((folder / "snapshot.json").read_text(encoding="utf-8")))
-        for name, expected in info.sha256.items():
-            if _sha256(folder / name) != expected:
+        info = SnapshotInfo.loads((folder / INFO_NAME).read_text(encoding="utf-8"))
+        for name, expected in info.crc32.items():
+            if file_crc32(folder / name) != expected:
                 raise SnapshotDamagedError(f"{folder / name} is not the file that was published")
-        index = faiss.read_index(str(folder / "index.faiss"))
-        rows_N = np.load(folder / "rows.npy")
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        snapshot = open_snapshot(folder, info)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise SnapshotDamagedError(f"{folder} cannot be read: {error}") from error
-    if (info.seq, info.dim, index.d, index.ntotal) != (seq, dim, dim, len(rows_N)):
+    if (info.seq, info.dim) != (seq, dim):
         raise SnapshotDamagedError(f"{folder} does not fit the catalogue")
-    return Snapshot(info, index, rows_N)
+    return snapshot
 
 
-def remove_other_snapshots(catalogue: Path, keep: int) -> None:
-    """Delete every snapshot but one. A process that has an older one loaded keeps it in memory."""
-    for path in (catalogue / ANN_DIR).iterdir():
-        if path.is_dir() and path.name != str(keep):
-            shutil.rmtree(path, ignore_errors=True)  # a process that is just opening it falls back to the truth
+def read_info(catalogue: Path, seq: int) -> SnapshotInfo | None:
+    """What a snapshot says of itself, None if that cannot be read."""
+    try:
+        return SnapshotInfo.loads((catalogue / ANN_DIR / str(seq) / INFO_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
-def _measure_recall(index: faiss.Index, vectors_ND: NDArray[np.float32]) -> float:
-    """Recall@10 of the index against exact search in numpy, on vectors of its own as queries."""
-    if len(vectors_ND) == 0:
-        return 1.0
-    k = min(RECALL_AT, len(vectors_ND))
-    sample = np.random.default_rng(0).choice(len(vectors_ND), min(RECALL_SAMPLES, len(vectors_ND)), replace=False)
-    _, found = index.search(vectors_ND[sample], k)
-    exact_scores = vectors_ND[sample] @ vectors_ND.T
-    threshold = np.partition(exact_scores, -k, axis=1)[:, -k]
-    hits = np.take_along_axis(exact_scores, found, axis=1) >= threshold[:, None] - 1e-6
-    return float(hits.mean())
+def open_snapshot(folder: Path, info: SnapshotInfo) -> Snapshot:
+    """Map the files of a snapshot that are known to be whole."""
+    index = map_index(folder / INDEX_NAME, info.choice.factory)
+    rows_N = np.load(folder / ROWS_NAME, mmap_mode="r" if info.count else None)
+    vectors = VectorFile(folder / VECTORS_NAME, info.count, info.dim)
+    if (index.d, index.ntotal, len(rows_N)) != (info.dim, info.count, info.count):
+        raise SnapshotDamagedError(f"{folder} holds files that do not belong together")
+    # Plain instead of memmap: indexing the subclass costs microseconds at every search.
+    return Snapshot(info, index, vectors, np.asarray(rows_N))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def map_index(path: Path, factory: str) -> faiss.Index:
+    """An index whose codes stay in its file, shared by all processes that search it, wherever FAISS can."""
+    if "IVF" not in factory:
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    stored = faiss.extract_index_ivf(index).invlists
+    lists = faiss.downcast_InvertedLists(stored) if stored is not None else None
+    if isinstance(lists, faiss.OnDiskInvertedLists):
+        lists.prefetch_nthread = 0  # else every search starts threads that only touch pages
+    return index
+
+
+def file_crc32(path: Path) -> int:
+    """CRC-32 of a file; the interpreter is free for other threads meanwhile."""
+    crc32 = 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            crc32 = zlib.crc32(block, crc32)
+    return crc32
+
+
+def _text_crc32(document: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(document, sort_keys=True).encode())

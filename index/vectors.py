@@ -26,10 +26,14 @@ def pack(embedding_D: NDArray[np.float32], dim: int) -> bytes:
 
 def unpack(blobs: Sequence[bytes], dim: int) -> NDArray[np.float32]:
     """Blobs as unit vectors, float32, shape (N, D)."""
-    vectors_ND = np.frombuffer(b"".join(blobs), STORED_DTYPE).astype(np.float32).reshape(len(blobs), dim)
-    norms_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    units_ND: NDArray[np.float32] = vectors_ND / np.maximum(norms_N1, np.finfo(np.float32).tiny)
-    return units_ND
+    return units(np.frombuffer(b"".join(blobs), STORED_DTYPE).reshape(len(blobs), dim))
+
+
+def units(stored_ND: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Stored vectors scaled to length 1, float32, shape (N, D)."""
+    vectors_ND = stored_ND.astype(np.float32)
+    vectors_ND /= np.maximum(np.linalg.norm(vectors_ND, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return vectors_ND
 
 
 def read_vectors(cursor: sqlite3.Cursor, dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -3,15 +3,17 @@
 Immutable: a search uses one view from beginning to end while writers go on.
 """
 
-# Q queries, D embedding dim, N vectors of the snapshot, M of the tail, A added, R removed, K neighbours.
+# Q queries, D embedding dim, N vectors of the snapshot, A added, K neighbours.
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.ann_search import Selection
 from index.row_set import RowSet
 from index.snapshot import Snapshot
+from index.tail import Tail
 
 
 @dataclass(frozen=True)
@@ -21,21 +23,24 @@ class View:
     Attributes:
         seq: the last change it takes into account.
         snapshot: most of the vectors; None if there is no usable one.
-        removed_N: True at positions of the snapshot that are gone; None if none is.
-        tail_rows_M: rows that are not in the snapshot, ascending.
-        tail_MD: their vectors, searched exactly.
+        selection: what of the snapshot is still there; None if all is.
+        tail: what is not in the snapshot, searched exactly.
     """
 
     seq: int
     snapshot: Snapshot | None
-    removed_N: NDArray[np.bool_] | None
-    tail_rows_M: NDArray[np.int64]
-    tail_MD: NDArray[np.float32]
+    selection: Selection | None
+    tail: Tail
 
     @property
     def snapshot_seq(self) -> int:
         """The last change that the snapshot holds, 0 without one."""
         return self.snapshot.info.seq if self.snapshot is not None else 0
+
+    @property
+    def num_removed(self) -> int:
+        """Vectors of the snapshot that are gone."""
+        return self.snapshot.info.count - self.selection.num_selected if self.snapshot and self.selection else 0
 
     def search(
         self,
@@ -51,29 +56,24 @@ class View:
             k: rows for each query.
             excluded_rows: that may not be found, few.
             wanted_rows: of which one must be, each of them there in this view; None for any.
+
+        Raises:
+            SnapshotDamagedError: a vector of the snapshot is not what was written.
         """
         wanted = k + len(excluded_rows)
         found: list[list[tuple[int, float]]] = [[] for _ in queries_QD]
-        removed_N, tail_rows_M, tail_MD = self.removed_N, self.tail_rows_M, self.tail_MD
-        if wanted_rows is not None:
-            if self.snapshot is not None:
-                removed_N = wanted_rows.absent(self.snapshot.rows_N)
-            stays_M = wanted_rows.among(tail_rows_M)
-            tail_rows_M, tail_MD = tail_rows_M[stays_M], tail_MD[stays_M]
         if self.snapshot is not None:
-            scores_QK, rows_QK = self.snapshot.search(queries_QD, wanted, removed_N)
-            _collect(found, scores_QK, rows_QK, excluded_rows)
-        if len(tail_rows_M):
-            scores_QM = queries_QD @ tail_MD.T
-            kept = min(wanted, scores_QM.shape[1])
-            best_QK = np.argpartition(-scores_QM, kept - 1, axis=1)[:, :kept]
-            _collect(found, np.take_along_axis(scores_QM, best_QK, axis=1), tail_rows_M[best_QK], excluded_rows)
+            selection = self.selection if wanted_rows is None else wanted_rows.selection(self.snapshot.rows_N)
+            _collect(found, *self.snapshot.search(queries_QD, wanted, selection), excluded_rows)
+        tail = self.tail if wanted_rows is None else self.tail.among(wanted_rows.rows_W)
+        if len(tail):
+            _collect(found, *tail.search(queries_QD, wanted), excluded_rows)
         return [sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k] for hits in found]
 
     def after(
         self, seq: int, added_rows_A: NDArray[np.int64], added_AD: NDArray[np.float32], removed: set[int]
     ) -> "View":
-        """The view after more changes.
+        """The view after more changes; costs what they bring, whatever the size of the catalogue.
 
         Args:
             seq: the last of them.
@@ -81,20 +81,12 @@ class View:
             added_AD: their vectors.
             removed: rows removed.
         """
-        removed_R = np.fromiter(removed, np.int64, len(removed))
-        removed_N = self.removed_N
+        selection = self.selection
         if self.snapshot is not None and removed:
-            gone_N = np.isin(self.snapshot.rows_N, removed_R)
-            if gone_N.any():
-                removed_N = gone_N if removed_N is None else removed_N | gone_N
-        stays_M = ~np.isin(self.tail_rows_M, removed_R)
-        return View(
-            seq,
-            self.snapshot,
-            removed_N,
-            np.concatenate([self.tail_rows_M[stays_M], added_rows_A]),
-            np.concatenate([self.tail_MD[stays_M], added_AD]),
-        )
+            gone = self.snapshot.positions_of(removed)
+            if len(gone):
+                selection = (selection or Selection.everything(self.snapshot.info.count)).without(gone)
+        return View(seq, self.snapshot, selection, self.tail.after(added_rows_A, added_AD, removed))
 
 
 def _collect(

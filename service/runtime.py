@@ -24,6 +24,7 @@ from encoder.errors import LodiscError
 from encoder.image_encoder import ImageEncoder
 from encoder.manifest import Manifest
 from index.catalogue import Catalogue
+from index.compaction import Upkeep
 from service.bundle_choice import choose_bundle
 from service.metrics import Metrics
 from service.pipeline import Pipeline
@@ -47,6 +48,7 @@ class Serving:
     bundle: Bundle
     catalogue: Catalogue
     pipeline: Pipeline
+    upkeep: Upkeep
 
     @property
     def manifest(self) -> Manifest:
@@ -157,9 +159,12 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
         blank = encoder.encode(np.zeros((1, side, side, 3), np.uint8))
         catalogue.search(blank.embedding_BD, k=1)
         opened.pop_all()  # all went well: it stays open
-    return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics))
+    upkeep = Upkeep(catalogue)
+    upkeep.start()
+    return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics), upkeep)
 
 
 def _close(serving: Serving) -> None:
+    serving.upkeep.close()
     serving.pipeline.close()
     serving.catalogue.close()

@@ -23,6 +23,7 @@ from index.ranks import read_ranks
 from index.rejected import REJECTED_NAME
 from index.sources.reading import read_source
 from index.watch import FolderWatch, watch
+from lodisc.commands.index_wishing import add_index_arguments, wish
 
 BUILD_HELP = """\
 Make the catalogue of a source, or bring it up to date.
@@ -97,6 +98,7 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=_positive, default=BATCH_SIZE, metavar="N", help="pictures an encoder call (%(default)s)"
     )
+    add_index_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -116,6 +118,7 @@ def run_build(args: argparse.Namespace) -> int:
         print(json.dumps(asdict(told), indent=2) if args.json else _estimate_text(args, told))
         return 0
     with open_for_build(args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh) as catalogue:
+        wish(args, catalogue)
         variant = catalogue.choose_variant(bundle, args.variant)
         encoder, calls = bulk_encoder(bundle, args.encoder_threads, variant)
         report = build(
@@ -130,6 +133,7 @@ def run_add(args: argparse.Namespace) -> int:
     with Catalogue.open(args.catalogue) as catalogue:
         source = read_source(args.images, args.ranks or catalogue.ranks)
         bundle = catalogue.find_bundle(args.bundle)
+        wish(args, catalogue)
         variant = catalogue.choose_variant(bundle, args.variant)
         encoder, calls = bulk_encoder(bundle, args.encoder_threads, variant)
         report = build(
@@ -151,6 +155,7 @@ def _watch(args: argparse.Namespace, ranks: Sequence[str]) -> int:
         open_for_build(args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh) as catalogue,
         _until_told() as stop,
     ):
+        wish(args, catalogue)
         variant = catalogue.choose_variant(bundle, args.variant)
         encoder, calls = bulk_encoder(bundle, args.encoder_threads, variant)
         watched = FolderWatch(folder, tuple(ranks))

@@ -19,6 +19,7 @@ from lodisc.commands.index_building import (
     run_build,
 )
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
+from lodisc.commands.index_wishing import add_index_arguments, wish
 
 HELP = """\
 Build and look after a catalogue.
@@ -50,11 +51,17 @@ examples:
 """
 
 COMPACT_HELP = """\
-Build the search snapshot anew from the database. `build` and `add` do it by themselves; after many single writes it
-makes searches faster again.
+Build the search snapshot anew from the database. `build` and `add` do it by themselves where it pays, and a server has
+it done in the background; after many single writes it makes searches faster again.
+
+A small catalogue is searched exactly. For a large one several index types are tried on a sample, and the fastest that
+meets --recall and --memory is built; `lodisc index stats` shows what it measured. What you ask for is remembered.
 
 examples:
   lodisc index compact catalogue/
+  lodisc index compact catalogue/ --recall 0.995 --memory 4GB
+  lodisc index compact catalogue/ --exact
+  lodisc index compact catalogue/ --faiss IVF4096,SQ8
 """
 
 
@@ -86,7 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stats_parser = action("stats", "what is in the catalogue", STATS_HELP, _stats)
     stats_parser.add_argument("--json", action="store_true", help="as JSON")
 
-    action("compact", "build the search snapshot anew", COMPACT_HELP, _compact)
+    compact_parser = action("compact", "build the search snapshot anew", COMPACT_HELP, _compact)
+    add_index_arguments(compact_parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,19 +121,30 @@ def _stats(args: argparse.Namespace) -> int:
 
 
 def _compact(args: argparse.Namespace) -> int:
-    with Catalogue.open(args.catalogue) as catalogue, writing_alone(args.catalogue):
+    with Catalogue.open(args.catalogue) as catalogue:
+        wish(args, catalogue)
         info = catalogue.compact()
-    print(f"snapshot {info.seq}: {info.count} items, {info.kind}, recall@10 {info.recall:.3f} against exact search")
+    print(
+        f"snapshot {info.seq}: {info.count} items, {info.kind}, recall@10 {info.recall:.3f} against exact search, "
+        f"{info.latency_ms:.2f} ms a search"
+    )
     return 0
 
 
 def _stats_text(path: Path, stats: CatalogueStats) -> str:
     labels = ", ".join(f"{count} {rank}" for rank, count in stats.labels.items()) or "none"
-    snapshot = (
-        f"{stats.snapshot_items} items ({stats.snapshot_kind}, recall@10 {stats.snapshot_recall:.3f})"
-        if stats.snapshot_kind
-        else "none: every search scans the database; `lodisc index compact` builds one"
-    )
+    snapshot = "none: every search scans the database; `lodisc index compact` builds one"
+    if stats.snapshot_kind is not None:
+        snapshot = (
+            f"{stats.snapshot_items} items ({stats.snapshot_kind}, recall@10 {stats.snapshot_recall:.3f}, "
+            f"{stats.snapshot_latency_ms:.2f} ms a search, {(stats.snapshot_memory_bytes or 0) / 1e6:.1f} MB), "
+            f"{stats.snapshot_removed} removed since"
+        )
+    trials = [
+        f"  tried     {trial['kind']}: recall@10 {trial['recall']:.3f}, {trial['latency_ms']:.2f} ms, "
+        f"{trial['memory_bytes'] / 1e6:.0f} MB: {trial['verdict']}"
+        for trial in stats.snapshot_trials
+    ]
     return "\n".join(
         [
             f"catalogue   {path}",
@@ -134,6 +153,7 @@ def _stats_text(path: Path, stats: CatalogueStats) -> str:
             f"encoder     {stats.encoder_name} ({stats.encoder_id}), {stats.dim} dimensions",
             f"bundle      {stats.bundle_path}",
             f"snapshot    {snapshot}",
+            *trials,
             f"since then  {stats.tail_items} items, scanned exactly",
             f"on disk     {stats.disk_bytes / 1e6:.1f} MB",
         ]

@@ -61,6 +61,24 @@ def test_add_remove_stats_compact(catalogue, tmp_path, picture_folder):
     assert "items       12" in lodisc("index", "stats", catalogue).stdout
 
 
+def test_how_the_index_is_chosen_is_asked_for_remembered_and_shown(catalogue):
+    done = lodisc("index", "compact", catalogue, "--faiss", "IVF2,SQ8", "--memory", "1.5GB")
+    assert "12 items, IVF2,SQ8, recall@10 1.000" in done.stdout
+    assert "IVF2,SQ8" in lodisc("index", "compact", catalogue).stdout
+    assert "12 items (IVF2,SQ8, recall@10 1.000, " in lodisc("index", "stats", catalogue).stdout
+    assert "12 items, Flat" in lodisc("index", "compact", catalogue, "--recall", "0.9").stdout
+    for arguments, message in (
+        (("--recall", "1.5"), "expected a number above 0 and at most 1"),
+        (("--faiss", "IVF2,Nonsense"), "IVF1024,SQ8"),
+        (("--faiss", "IVF500,SQ8"), "name another with --faiss"),
+    ):
+        refused = lodisc("index", "compact", catalogue, *arguments)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+        assert message in refused.stderr
+    for arguments in (("--exact", "--recall", "0.9"), ("--memory", "much"), ("--memory", "0")):
+        assert lodisc("index", "compact", catalogue, *arguments).returncode == 2
+
+
 def faults(tmp_path, bundle, other, photos, catalogue):
     (tmp_path / "empty").mkdir()
     (tmp_path / "no-path.csv").write_text("file\na.png\n")
