@@ -17,7 +17,7 @@ $(VENV)/.serving: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.serving
 	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,timm,dev]'
 	touch $@
 
 demo: setup ## draw the demo insects, index them, serve them on 127.0.0.1:$(PORT)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from encoder.errors import BundleCorruptError, BundleError, BundleNotFoundError
-from encoder.manifest import Manifest, bundle_id, load_manifest, save_manifest
+from encoder.manifest import GOLDEN_NAME, Manifest, Variant, id_of, load_manifest, save_manifest
 
 
 class Bundle:
@@ -44,8 +44,8 @@ class Bundle:
             bundle.verify()
         return bundle
 
-    def variant_path(self, name: str = "fp32") -> Path:
-        """The ONNX file of a variant.
+    def variant(self, name: str = "fp32") -> Variant:
+        """One of its variants.
 
         Raises:
             BundleNotFoundError: the bundle has no such variant.
@@ -54,7 +54,15 @@ class Bundle:
             raise BundleNotFoundError(
                 f"bundle {self.path} has no variant {name!r}; it has {', '.join(sorted(self.manifest.variants))}"
             )
-        return self.path / self.manifest.variants[name].file
+        return self.manifest.variants[name]
+
+    def comparable(self, one: str, other: str) -> bool:
+        """Whether embeddings of two variants may be compared: both see the same patches. Precision moves them little.
+
+        Raises:
+            BundleNotFoundError: the bundle has no such variant.
+        """
+        return self.variant(one).pruning == self.variant(other).pruning
 
     def verify(self) -> None:
         """Hash every file and the id.
@@ -62,21 +70,25 @@ class Bundle:
         Raises:
             BundleCorruptError: something is not as the manifest says; the message names it.
         """
-        for name, variant in self.manifest.variants.items():
-            path = self.variant_path(name)
+        expected = {
+            name: sha256 for variant in self.manifest.variants.values() for name, sha256 in variant.sha256.items()
+        }
+        if self.manifest.golden_sha256 is not None:
+            expected[GOLDEN_NAME] = self.manifest.golden_sha256
+        for name, sha256 in expected.items():
+            path = self.path / name
             try:
-                found = _sha256(path)
+                found = sha256_of(path)
             except OSError as error:
                 raise BundleCorruptError(f"{path} cannot be read ({error}); export the bundle again") from error
-            if found != variant.sha256:
+            if found != sha256:
                 raise BundleCorruptError(
-                    f"{path} has sha256 {found[:16]}..., its manifest says {variant.sha256[:16]}...; "
+                    f"{path} has sha256 {found[:16]}..., its manifest says {sha256[:16]}...; "
                     "the file was changed or cut short: copy or export the bundle again"
                 )
-        expected = bundle_id(self.manifest.variants["fp32"].sha256, self.manifest.preprocessing)
-        if expected != self.manifest.id:
+        if self.manifest.id != (found_id := id_of(self.manifest)):
             raise BundleCorruptError(
-                f"{self.path}: the manifest's id is {self.manifest.id}, its weights and preprocessing give {expected}; "
+                f"{self.path}: the manifest's id is {self.manifest.id}, its weights and preprocessing give {found_id}; "
                 "it was edited by hand: export the bundle again"
             )
 
@@ -90,8 +102,7 @@ def write_bundle(
         BundleError: something is already there and `overwrite` was not said, or it cannot be written, or `files` are
             not those of the manifest; what was there before stays.
     """
-    if path.exists() and not overwrite:
-        raise BundleError(f"{path} already exists; choose another --out, or say --overwrite")
+    require_free(path, overwrite=overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -110,6 +121,16 @@ def write_bundle(
     return Bundle(path, manifest)
 
 
+def require_free(path: Path, *, overwrite: bool) -> None:
+    """Look before the work begins.
+
+    Raises:
+        BundleError: something is already there and `overwrite` was not said.
+    """
+    if path.exists() and not overwrite:
+        raise BundleError(f"{path} already exists; choose another --out, or say --overwrite")
+
+
 def _publish(fresh: Path, path: Path, old: Path) -> None:
     """Rename `fresh` to `path`; what is there goes to `old`, and comes back if the rename fails."""
     if not path.exists():
@@ -123,6 +144,7 @@ def _publish(fresh: Path, path: Path, old: Path) -> None:
         raise
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,7 @@
 
     LodiscError
     ├── InputError                     what a person or a client gave is wrong
-    │   ├── SourceError                a folder or CSV of pictures: missing, empty, without its columns, double ids
+    │   ├── SourceError                a source of pictures: missing, empty, without its columns, double ids
     │   ├── ConfigError                a recipe or a flag: misspelt, of the wrong type, out of range
     │   ├── FilterError                a filter of a search or a listing; `detail` has the position
     │   ├── NotFoundError              no such item
@@ -58,7 +58,7 @@ class InputError(LodiscError):
 
 
 class SourceError(InputError):
-    """A folder or CSV of pictures is missing, empty, lacks columns or names one id twice."""
+    """A folder, CSV, Parquet or tar of pictures is missing, empty, lacks columns or names one id twice."""
 
     code = "invalid_source"
 

@@ -7,18 +7,20 @@ file, what was expected and what was found.
 import dataclasses
 import hashlib
 import json
-import math
 import re
-import types
-import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from encoder.errors import BundleNotFoundError, ManifestError
+from encoder.manifest_upgrade import from_version_1
+from encoder.strict_json import read_typed
 
 MANIFEST_NAME = "manifest.json"
-FORMAT_VERSION = 1
+GOLDEN_NAME = "golden.json"
+FORMAT_VERSION = 2
+OUTPUTS = ("embedding", "attention", "tokens")
 RESIZE_RULES = ("shortest_side", "stretch")
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos")
 _PLAIN_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -56,19 +58,70 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
-    """One ONNX file of the bundle.
+class Graph:
+    """One ONNX graph, and what it computes; ONNX Runtime computes all outputs of a graph, asked for or not.
 
     Attributes:
         file: its name in the bundle.
-        sha256: of its bytes, hex.
-        precision: "fp32", "int8", ...
-        parity: how far it is from torch, as measured at export.
+        outputs: of OUTPUTS, in the graph's order.
     """
 
     file: str
-    sha256: str
+    outputs: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """Patches that are left out after an early layer, those that the layers so far attend to least.
+
+    Attributes:
+        after_layer: how many layers see all patches, at least 1.
+        keep_ratio: share of the patches that the other layers see, in (0, 1).
+    """
+
+    after_layer: int
+    keep_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineTarget:
+    """What a TensorRT engine was built on, which is the only thing that it runs on.
+
+    Attributes:
+        gpu: its name.
+        compute_capability: as "9.0".
+        tensorrt: version.
+        onnxruntime: version.
+        batch_sizes: one shape profile each; larger batches are cut.
+    """
+
+    gpu: str
+    compute_capability: str
+    tensorrt: str
+    onnxruntime: str
+    batch_sizes: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to run the encoder.
+
+    Attributes:
+        precision: "fp32", "fp16" or "int8".
+        method: how it was made, one phrase for a person.
+        graphs: its graphs, fewest outputs first; the first one gives the embedding alone where there are several.
+        sha256: of each of its files, graphs and weights, hex by file name.
+        pruning: which patches it leaves out; null for none.
+        built_for: of a TensorRT engine; null runs anywhere.
+        parity: how far it is from the network it was made from, as measured at export.
+    """
+
     precision: str
+    method: str
+    graphs: list[Graph]
+    sha256: dict[str, str]
+    pruning: Pruning | None
+    built_for: EngineTarget | None
     parity: dict[str, float]
 
 
@@ -81,10 +134,14 @@ class Manifest:
         id: hash of weights and preprocessing; two bundles of one id give one embedding.
         name: for people.
         embedding_dim: length of an embedding.
+        token_dim: length of a patch feature; null where `outputs` has no tokens.
         preprocessing: from picture to input.
         patch_grid: rows and columns of the patches, if the encoder has patches.
-        outputs: names of the graph's outputs.
-        variants: ONNX files by name; "fp32" is always there.
+        outputs: what the encoder gives, of OUTPUTS. Without "attention" there is no CLS token to ask; patches are then
+            scored by the norms of their tokens.
+        variants: ways to run it, by name; "fp32" is always there.
+        golden_sha256: of golden.json, the pictures by which a bundle is verified; null if it has none.
+        source: where the weights come from.
         feature: which feature of the network is the embedding.
         licence: of the weights.
         trained_on: one sentence.
@@ -98,10 +155,13 @@ class Manifest:
     id: str
     name: str
     embedding_dim: int
+    token_dim: int | None
     preprocessing: Preprocessing
     patch_grid: tuple[int, int] | None
     outputs: list[str]
     variants: dict[str, Variant]
+    golden_sha256: str | None
+    source: str
     feature: str
     licence: str
     trained_on: str
@@ -111,10 +171,24 @@ class Manifest:
     created_with: dict[str, str]
 
 
-def bundle_id(onnx_sha256: str, preprocessing: Preprocessing) -> str:
-    """The id of an encoder: 16 hex digits of a hash over its fp32 weights and its preprocessing."""
+def bundle_id(file_hashes: Sequence[str], preprocessing: Preprocessing) -> str:
+    """The id of an encoder: 16 hex digits of a hash over its weights and its preprocessing.
+
+    Args:
+        file_hashes: SHA-256 of what computes the fp32 embedding: its graph, then its weights where they lie apart.
+        preprocessing: of the bundle.
+    """
     canonical = json.dumps(dataclasses.asdict(preprocessing), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{onnx_sha256}\n{canonical}".encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*file_hashes, canonical]).encode()).hexdigest()[:16]
+
+
+def id_of(manifest: Manifest) -> str:
+    """The id that the manifest's hashes and preprocessing give."""
+    fp32 = manifest.variants["fp32"]
+    graphs = {graph.file for graph in fp32.graphs}
+    weights = sorted(name for name in fp32.sha256 if name not in graphs)
+    deciding = [fp32.graphs[0].file, *weights]  # not the graphs of the other outputs
+    return bundle_id([fp32.sha256[name] for name in deciding], manifest.preprocessing)
 
 
 def manifest_document(manifest: Manifest) -> str:
@@ -169,7 +243,9 @@ def parse_manifest(document: Any, origin: str) -> Manifest:
             raise ManifestError(
                 f"{origin}: format_version is {version}, this program reads up to {FORMAT_VERSION}; update lodisc"
             )
-    manifest: Manifest = _read(Manifest, document, origin, "manifest")
+        if version == 1:
+            document = from_version_1(document)
+    manifest: Manifest = read_typed(Manifest, document, origin, "manifest")
     problem = _first_problem(manifest)
     if problem:
         raise ManifestError(f"{origin}: {problem}")
@@ -195,88 +271,34 @@ def _first_problem(manifest: Manifest) -> str | None:
         f"preprocessing.std is {preprocessing.std}, expected above 0": min(preprocessing.std) > 0,
         f"embedding_dim is {manifest.embedding_dim}, expected at least 1": manifest.embedding_dim >= 1,
         f"outputs are {manifest.outputs}, expected 'embedding' among them": "embedding" in manifest.outputs,
+        f"outputs are {manifest.outputs}, expected of {', '.join(OUTPUTS)}": set(manifest.outputs) <= set(OUTPUTS),
         f"variants are {sorted(manifest.variants)}, expected 'fp32' among them": "fp32" in manifest.variants,
-        f"patch_grid is {manifest.patch_grid}, expected at least 1 x 1, and not null where there is attention": (
-            "attention" not in manifest.outputs if manifest.patch_grid is None else min(manifest.patch_grid) >= 1
+        f"patch_grid is {manifest.patch_grid}, expected at least 1 x 1, and not null where patches are an output": (
+            manifest.outputs == ["embedding"] if manifest.patch_grid is None else min(manifest.patch_grid) >= 1
         ),
-        "a variant's file is not a plain file name": all(
-            _PLAIN_FILE_NAME.fullmatch(variant.file) and variant.file != MANIFEST_NAME
-            for variant in manifest.variants.values()
+        f"token_dim is {manifest.token_dim}, expected at least 1 where tokens are an output, null elsewhere": (
+            (manifest.token_dim or 0) >= 1 if "tokens" in manifest.outputs else manifest.token_dim is None
         ),
     }
-    return next((problem for problem, fine in checks.items() if not fine), None)
+    problem = next((problem for problem, fine in checks.items() if not fine), None)
+    variants = (_problem_of_variant(*pair, manifest.outputs) for pair in manifest.variants.items())
+    return problem or next(filter(None, variants), None)
 
 
-def _read(wanted: Any, value: Any, origin: str, where: str) -> Any:
-    """Check `value` against a type and build it; the error says where, what was expected and what was found."""
-    if dataclasses.is_dataclass(wanted):
-        return _read_dataclass(wanted, value, origin, where)
-    container, parts = typing.get_origin(wanted), typing.get_args(wanted)
-    if container in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        return _read(next(part for part in parts if part is not type(None)), value, origin, where)
-    if container is tuple:
-        if not isinstance(value, list) or len(value) != len(parts):
-            raise _unexpected(origin, where, f"a list of {len(parts)}", value)
-        return tuple(
-            _read(part, item, origin, f"{where}[{number}]")
-            for number, (part, item) in enumerate(zip(parts, value, strict=True))
-        )
-    if container is list:
-        if not isinstance(value, list):
-            raise _unexpected(origin, where, "a list", value)
-        return [_read(parts[0], item, origin, f"{where}[{number}]") for number, item in enumerate(value)]
-    if container is dict:
-        if not isinstance(value, dict):
-            raise _unexpected(origin, where, "an object", value)
-        return {key: _read(parts[1], item, origin, f"{where}.{_shown(key)}") for key, item in value.items()}
-    return _read_scalar(wanted, value, origin, where)
-
-
-def _read_scalar(wanted: Any, value: Any, origin: str, where: str) -> Any:
-    if wanted is Any:
-        try:
-            json.dumps(value, allow_nan=False)
-        except ValueError as error:
-            raise _unexpected(origin, where, "finite numbers only", value) from error
-        return value
-    if wanted is float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _unexpected(origin, where, "a finite number", value)
-        try:
-            number = float(value)
-        except OverflowError:  # a whole number of more than 308 digits
-            number = math.inf
-        if not math.isfinite(number):
-            raise _unexpected(origin, where, "a finite number", value)
-        return number
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise _unexpected(origin, where, {"str": "a string", "int": "a whole number"}[wanted.__name__], value)
-    return value
-
-
-def _read_dataclass(wanted: Any, value: Any, origin: str, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise _unexpected(origin, where, "an object", value)
-    hints = typing.get_type_hints(wanted)
-    unknown, missing = sorted(set(value) - set(hints)), sorted(set(hints) - set(value))
-    if unknown:
-        found = ", ".join(map(_shown, unknown))
-        raise ManifestError(f"{origin}: unknown key {found} in {where}; known are {', '.join(hints)}")
-    if missing:
-        raise ManifestError(f"{origin}: {where} lacks {', '.join(missing)}")
-    return wanted(**{name: _read(hints[name], value[name], origin, f"{where}.{name}") for name in hints})
-
-
-def _unexpected(origin: str, where: str, expected: str, found: object) -> ManifestError:
-    return ManifestError(f"{origin}: {where} is {_shorten(repr(found))}, expected {expected}")
-
-
-def _shown(key: str) -> str:
-    """A key as it may stand in a one-line message."""
-    return _shorten(key if key.isprintable() else repr(key))
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:100]}..."
+def _problem_of_variant(name: str, variant: Variant, outputs: Sequence[str]) -> str | None:
+    pruning = variant.pruning
+    checks = {
+        "has a file that is not a plain file name": all(
+            _PLAIN_FILE_NAME.fullmatch(file) and file not in (MANIFEST_NAME, GOLDEN_NAME) for file in variant.sha256
+        ),
+        "has no graph": bool(variant.graphs),
+        "has a graph whose file is not among its sha256": all(graph.file in variant.sha256 for graph in variant.graphs),
+        f"has a graph without the embedding, or with outputs that are not of {', '.join(outputs)}": all(
+            "embedding" in graph.outputs and set(graph.outputs) <= set(outputs) for graph in variant.graphs
+        ),
+        "has a pruning that is out of range": (
+            pruning is None or (pruning.after_layer >= 1 and 0 < pruning.keep_ratio < 1)
+        ),
+    }
+    problem = next((problem for problem, fine in checks.items() if not fine), None)
+    return f"variant {name!r} {problem}" if problem else None

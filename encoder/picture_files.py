@@ -1,7 +1,8 @@
 """Which files of a folder are pictures, in an order that never changes, and what their sub-folders call them."""
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from encoder.errors import SourceError
 
@@ -22,7 +23,7 @@ def list_pictures(folder: Path) -> list[Path]:
             raise SourceError(f"folder {folder} does not exist; give a folder of pictures")
         if not folder.is_dir():
             raise SourceError(f"{folder} is a file, expected a folder of pictures")
-        pictures = sorted(_walk(folder), key=lambda path: path.relative_to(folder).parts)
+        pictures = sorted(walk_pictures(folder), key=lambda path: path.relative_to(folder).parts)
     except OSError as error:
         raise SourceError(f"folder {error.filename or folder} cannot be read: {error.strerror or error}") from error
     if not pictures:
@@ -31,15 +32,27 @@ def list_pictures(folder: Path) -> list[Path]:
     return pictures
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            if not path.is_symlink():
-                yield from _walk(path)
-        elif path.suffix.lower() in PICTURE_SUFFIXES and (path.is_file() or not path.exists()):
-            yield path
+def walk_pictures(folder: Path) -> Iterator[Path]:
+    """The picture files that `list_pictures` lists, in no particular order and without holding a list of them.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = folder / entry.name
+            if entry.is_dir():
+                if not entry.is_symlink():
+                    yield from walk_pictures(path)
+            elif is_picture_name(entry.name) and (entry.is_file() or not path.exists()):
+                yield path
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file of this name is a picture: by its suffix, and not hidden."""
+    return not name.startswith(".") and PurePath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def folder_label(folder: Path, picture: Path) -> str | None:

@@ -1,36 +1,42 @@
 """Bulk indexing: a source of pictures into a catalogue.
 
-    read, hash, decode (a pool of threads) -> encode (one thread, batches) -> commit (one transaction a batch)
+    read, hash, decode (a pool of threads) -> encode (batches, a few at once) -> commit (one transaction a batch)
 
-with bounded queues between. A picture that cannot be used costs a row of rejected.csv and nothing else. What is
+with bounded queues between; what has to be known of all pictures (their ids) is kept on disk, so memory does not grow
+with the source. A picture that cannot be used costs a row of rejected.csv and nothing else. What is
 already in the catalogue with the same content is not encoded again, so the run after an interruption, however abrupt,
 continues where the last transaction ended. One bulk run at a time.
 """
 
-import csv
 import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from encoder.bundle import Bundle
-from encoder.errors import CatalogueBusyError, CatalogueError, InputError
+from encoder.errors import CatalogueBusyError, CatalogueError
 from encoder.image_encoder import ImageEncoder
 from index.catalogue import Catalogue
+from index.disk_map import DiskMap
+from index.following import last_seq, reading
 from index.pipeline import KINDS, Pipeline
 from index.progress import BuildProgress, Stages
+from index.rejected import REJECTED_NAME, Rejected
 from index.schema import DATABASE_NAME, PARTIAL_PREFIX
 from index.snapshot import ANN_DIR
-from index.sources import SourcePicture
-from index.text import printable
+from index.sources.files import is_url
+from index.sources.picture import Source, SourcePicture, UnreadablePart
 
-REJECTED_NAME = "rejected.csv"
 LOCK_NAME = "writer.lock"
-BATCH_SIZE = 32
+# Several calls of the encoder are under way at once: larger batches are no faster on a CPU, hold more activations in
+# memory, and more of them is lost when a run is killed.
+BATCH_SIZE = 16
+NETWORK_THREADS = 16
 
 
 @dataclass(kw_only=True)
@@ -38,41 +44,54 @@ class BuildReport:
     """What a bulk run did.
 
     Attributes:
-        total: pictures of the source.
+        total: pictures of the source, as far as the run went.
         encoded: put into the catalogue after encoding.
         reused: put in with the embedding of an item of the same content.
         relabelled: only labels or metadata changed; not encoded again.
         unchanged: already there.
-        rejected: path and reason of each that could not be used.
+        num_rejected: that could not be used; rejected.csv has all.
+        rejected: location and reason of the first of them.
         not_in_source: items of the catalogue that the source no longer has (kept, or deleted with prune).
         pruned: whether those were deleted.
+        incomplete: a part of the source could not be read, so nothing was pruned.
+        stopped: the run was asked to stop; the next one continues.
         seconds: wall time.
         stage_seconds: least time each stage needs, its busy time over its workers.
         limited_by: the stage that the others waited for.
     """
 
-    total: int
+    total: int = 0
     encoded: int = 0
     reused: int = 0
     relabelled: int = 0
     unchanged: int = 0
+    num_rejected: int = 0
     rejected: list[tuple[str, str]] = field(default_factory=list)
     not_in_source: int = 0
     pruned: bool = False
+    incomplete: bool = False
+    stopped: bool = False
     seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
     limited_by: str | None = None
 
 
 def open_for_build(
-    path: Path, bundle: Bundle, *, ranks: Sequence[str] = (), domain: str | None = None, fresh: bool = False
+    path: Path,
+    bundle: Bundle,
+    *,
+    variant: str | None = None,
+    ranks: Sequence[str] = (),
+    domain: str | None = None,
+    fresh: bool = False,
 ) -> Catalogue:
     """Open the catalogue at `path` for a bulk run with a bundle, making it if there is none.
 
-    The catalogue remembers where the bundle is now, and the ranks if they are given.
+    The catalogue remembers where the bundle is now, and the ranks if they are given. A new one remembers the variant,
+    fp32 if None.
 
     Raises:
-        EncoderMismatchError: another encoder filled it and `fresh` was not said.
+        EncoderMismatchError: another encoder, or a variant that sees other patches, filled it and `fresh` was not said.
         CatalogueBusyError: another bulk run is at work there.
         CatalogueError: `path` holds something else, or cannot be written.
     """
@@ -82,6 +101,7 @@ def open_for_build(
     elif not fresh:
         catalogue = Catalogue.open(path, encoder_id=bundle.manifest.id)
         try:
+            catalogue.choose_variant(bundle, variant)
             with writing_alone(path):
                 catalogue.remember(bundle_path=bundle.path, ranks=ranks)
         except BaseException:
@@ -91,65 +111,105 @@ def open_for_build(
     with writing_alone(path):
         if exists:
             _delete_catalogue(path)
-        return Catalogue.create(path, bundle, ranks=ranks, domain=domain)
+        return Catalogue.create(path, bundle, variant=variant or "fp32", ranks=ranks, domain=domain)
 
 
 def build(
     catalogue: Catalogue,
     encoder: ImageEncoder,
-    pictures: Sequence[SourcePicture],
+    source: Source,
     *,
     threads: int | None = None,
+    encoder_calls: int = 1,
     batch_size: int = BATCH_SIZE,
     prune: bool | None = False,
+    compact_after: int = 0,
+    keep_rejected: Callable[[str], bool] | None = None,
+    stop: Event | None = None,
     quiet: bool = False,
 ) -> BuildReport:
-    """Index pictures, then publish a snapshot and write rejected.csv.
+    """Index the pictures of a source, then publish a snapshot and write rejected.csv.
 
     Args:
         catalogue: to fill; its encoder is `encoder`.
         encoder: for the embeddings.
-        pictures: of a source; ids differ.
-        threads: that read and decode; as many as there are cores if None.
+        source: of the pictures.
+        threads: that read and decode; if None, as many as there are cores, more where pictures come over a network.
+        encoder_calls: of the encoder at once; see `index.division`.
         batch_size: pictures in one call of the encoder and one transaction.
-        prune: delete items that are not among `pictures`; None does not even count them.
+        prune: delete items that are not in the source; None does not even count them.
+        compact_after: publish a snapshot if there are more changes than this since the last one.
+        keep_rejected: of which locations rejected.csv keeps its earlier rows; of none if None.
+        stop: end after the transaction at hand once this is set, without pruning and without a snapshot.
         quiet: show no progress.
 
     Raises:
         CatalogueBusyError: another bulk run is writing to this catalogue.
     """
-    threads = threads or os.cpu_count() or 1
-    report = BuildReport(total=len(pictures))
-    stages = Stages({("read", "decode"): threads})
-    pipeline = Pipeline(catalogue, encoder, threads=threads, batch_size=batch_size, stages=stages)
-
-    def reject(picture: SourcePicture, error: InputError) -> None:
-        report.rejected.append((printable(str(picture.path)), printable(error.message)))
-
+    threads = threads or _default_threads(source)
+    stages = Stages({("read", "decode"): threads, ("encode",): encoder_calls})
+    pipeline = Pipeline(
+        catalogue, encoder, threads=threads, encoder_calls=encoder_calls, batch_size=batch_size, stages=stages
+    )
+    report = BuildReport()
     started = time.monotonic()
-    with writing_alone(catalogue.path):
+    with writing_alone(catalogue.path), DiskMap() as seen:
         _remove_partials(catalogue.path)
-        try:
-            with BuildProgress(len(pictures), stages, quiet=quiet) as progress:
-                for batch in pipeline.batches(pictures, reject):
-                    items = [prepared.item for prepared in batch if prepared.item is not None]
-                    if items:
-                        with stages.busy("commit"):
-                            catalogue.put(items)
-                    for prepared in batch:
-                        setattr(report, prepared.kind, getattr(report, prepared.kind) + 1)
-                    progress.advance_to(sum(getattr(report, kind) for kind in KINDS) + len(report.rejected))
-        finally:
-            _write_rejected(catalogue.path / REJECTED_NAME, report.rejected)
-        if prune is not None:
-            _settle_missing(catalogue, pictures, report, prune)
-        if _snapshot_is_behind(catalogue):
-            with stages.busy("snapshot"):
-                catalogue.compact()
+        published = _published_seq(catalogue)
+        with (
+            Rejected(catalogue.path, keep_rejected) as rejected,
+            BuildProgress(source.num_pictures, stages, quiet=quiet) as progress,
+            closing(
+                pipeline.batches(
+                    _pictures(source, seen, rejected, report),
+                    lambda facts, error: rejected.add(facts.location, error.message),
+                )
+            ) as batches,
+        ):
+            for batch in batches:
+                items = [prepared.item for prepared in batch if prepared.item is not None]
+                if items:
+                    with stages.busy("commit"):
+                        catalogue.put(items)
+                for prepared in batch:
+                    setattr(report, prepared.kind, getattr(report, prepared.kind) + 1)
+                progress.advance_to(sum(getattr(report, kind) for kind in KINDS) + rejected.count)
+                if stop is not None and stop.is_set():
+                    report.stopped = True
+                    break
+        report.num_rejected, report.rejected = rejected.count, rejected.first
+        if not report.stopped:
+            if prune is not None:
+                _settle_missing(catalogue, seen, report, prune)
+            if _changes_since(catalogue, published) > compact_after:
+                with stages.busy("snapshot"):
+                    catalogue.compact()
     report.seconds = time.monotonic() - started
     report.stage_seconds = stages.load()
     report.limited_by = stages.limiting()
     return report
+
+
+def _pictures(source: Source, seen: DiskMap, rejected: Rejected, report: BuildReport) -> Iterator[SourcePicture]:
+    """The pictures of a source that are to be prepared; each id once, the first time it is met."""
+    for found in source:
+        if isinstance(found, UnreadablePart):
+            report.incomplete = True
+            rejected.add(found.location, found.reason)
+            continue
+        report.total += 1
+        facts = found.facts
+        earlier = seen.add(facts.id, facts.location)
+        if earlier is None:
+            yield found
+        else:
+            rejected.add(facts.location, f"its id {facts.id!r} is that of {earlier}; ids must differ")
+
+
+def _default_threads(source: Source) -> int:
+    """As many as there are cores; more where a thread mostly waits for the network."""
+    cores = os.cpu_count() or 1
+    return max(NETWORK_THREADS, cores) if is_url(source.location) else cores
 
 
 @contextmanager
@@ -174,31 +234,25 @@ def writing_alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _settle_missing(catalogue: Catalogue, pictures: Sequence[SourcePicture], report: BuildReport, prune: bool) -> None:
+def _settle_missing(catalogue: Catalogue, seen: DiskMap, report: BuildReport, prune: bool) -> None:
     """Count, and with `prune` delete, the items that the source does not have."""
-    in_source = {picture.id for picture in pictures}
-    missing = [item_id for item_id in catalogue.ids() if item_id not in in_source]
-    report.not_in_source, report.pruned = len(missing), prune
-    if prune and missing:
-        catalogue.delete(missing)
+    missing = (item_id for item_id in catalogue.ids() if item_id not in seen)
+    report.pruned = prune and not report.incomplete
+    report.not_in_source = catalogue.delete(missing) if report.pruned else sum(1 for _ in missing)
 
 
-def _snapshot_is_behind(catalogue: Catalogue) -> bool:
+def _published_seq(catalogue: Catalogue) -> int:
+    """The last change that a whole snapshot has; -1 if there is no such snapshot.
+
+    Asked before the run: afterwards the catalogue would first have to take in all that has been written.
+    """
     view = catalogue.refresh()
-    return view.snapshot is None or view.snapshot_seq < view.seq
+    return -1 if view.snapshot is None else view.snapshot_seq
 
 
-def _write_rejected(path: Path, rejected: Sequence[tuple[str, str]]) -> None:
-    """The quarantine report, by rename; there also when nothing was rejected, so that it is never an older run's."""
-    partial = path.with_name(f"{PARTIAL_PREFIX}{path.name}")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "reason"])
-            writer.writerows(rejected)
-        partial.replace(path)
-    except OSError as error:
-        raise CatalogueError(f"{path} cannot be written: {error.strerror or error}") from error
+def _changes_since(catalogue: Catalogue, seq: int) -> int:
+    with reading(catalogue.path) as connection:
+        return last_seq(connection) - seq
 
 
 def _remove_partials(path: Path) -> None:

@@ -49,6 +49,7 @@ class Catalogue:
         path: its folder.
         manifest: of the encoder that filled it.
         ranks: names of the label ranks, finest first, as of opening.
+        variant: of the encoder, by which it was filled.
         domain: what its pictures are, if that is known; see `index.domain`.
     """
 
@@ -57,6 +58,7 @@ class Catalogue:
         self.manifest: Manifest = parse_manifest(json.loads(meta["manifest"]), f"{path / DATABASE_NAME} (manifest)")
         self.bundle_path = Path(meta["bundle_path"])
         self.ranks: tuple[str, ...] = tuple(json.loads(meta["ranks"]))
+        self.variant: str = meta.get("variant", "fp32")
         self.domain: str | None = meta.get("domain")
         self._lock = threading.Lock()
         self._fields = KnownFields()
@@ -69,10 +71,19 @@ class Catalogue:
             raise
 
     @classmethod
-    def create(cls, path: Path, bundle: Bundle, *, ranks: Sequence[str] = (), domain: str | None = None) -> "Catalogue":
-        """Make an empty catalogue for the embeddings of a bundle.
+    def create(
+        cls,
+        path: Path,
+        bundle: Bundle,
+        *,
+        variant: str = "fp32",
+        ranks: Sequence[str] = (),
+        domain: str | None = None,
+    ) -> "Catalogue":
+        """Make an empty catalogue for the embeddings of a bundle's variant.
 
         Raises:
+            BundleNotFoundError: the bundle has no such variant.
             CatalogueError: something is already at `path`.
         """
         if (path / DATABASE_NAME).exists() or (path.exists() and not path.is_dir()):
@@ -81,7 +92,9 @@ class Catalogue:
             "manifest": manifest_document(bundle.manifest),
             "bundle_path": printable(str(bundle.path.absolute())),
             "ranks": json.dumps(list(ranks)),
+            "variant": variant,
         }
+        bundle.variant(variant)
         create(path, meta | ({"domain": domain} if domain else {}))
         return cls.open(path)
 
@@ -144,6 +157,23 @@ class Catalogue:
                 detail={"found": self.manifest.id, "expected": bundle.manifest.id},
             )
         return bundle
+
+    def choose_variant(self, bundle: Bundle, wanted: str | None) -> str:
+        """The variant to embed with: the wanted one, or the one that filled the catalogue.
+
+        Raises:
+            BundleNotFoundError: the bundle has no such variant.
+            EncoderMismatchError: the wanted one's embeddings may not be compared with those in the catalogue.
+        """
+        variant = wanted or self.variant
+        if not bundle.comparable(variant, self.variant):
+            raise EncoderMismatchError(
+                f"catalogue {self.path} was filled by variant {self.variant}, which sees other patches than {variant}: "
+                f"their embeddings differ; leave --variant out, or fill it anew: lodisc index build {self.path} "
+                f"--images SOURCE --bundle {bundle.path} --variant {variant} --fresh",
+                detail={"found": self.variant, "expected": variant},
+            )
+        return variant
 
     # Writing: each call is one transaction.
 

@@ -1,26 +1,27 @@
-"""From pictures of a source to items, in batches: read, hash, decode in a pool, encode in a thread of its own.
+"""From pictures of a source to items, in batches: read, hash, decode in one pool of threads, encode in another.
 
 Whatever is wrong with one picture is told to the caller and costs nothing else. Content that the catalogue, or this
 run a moment ago, has encoded already is not encoded again. What waits is bounded, so memory does not grow with the
-source. Not covered: writing; the caller commits a batch while the next one is encoded.
+source. Not covered: writing; the caller commits a batch while the next ones are encoded.
 """
 
 import hashlib
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.errors import InputError, SourceError
 from encoder.image_encoder import ImageEncoder
-from encoder.preprocessing import decode_picture, preprocess, read_picture
+from encoder.preprocessing import decode_picture, preprocess
 from index.catalogue import Catalogue
-from index.items import NewItem
+from index.items import Item, NewItem
 from index.progress import Stages
-from index.sources import SourcePicture
+from index.sources.picture import PictureFacts, SourcePicture
 from index.text import is_text, printable
 from index.thumbnails import thumbnail_of
 
@@ -30,9 +31,12 @@ KINDS = ("encoded", "reused", "relabelled", "unchanged")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture after reading: still to encode (`pixels`), to store as it is (`item`), or nothing to do (neither)."""
+    """A picture after reading: still to encode (`pixels`), to store as it is (`item`), or nothing to do (neither).
 
-    picture: SourcePicture
+    It does not hold the bytes of the file, so that what waits to be encoded is small.
+    """
+
+    facts: PictureFacts
     kind: str  # one of KINDS
     content_hash: str = ""
     pixels: NDArray[np.uint8] | None = None
@@ -47,57 +51,68 @@ class Pipeline:
         catalogue: asked for what is known already.
         encoder: the one that filled it.
         threads: that read and decode.
+        encoder_calls: of the encoder at once.
         batch_size: pictures in a batch.
         stages: told what each stage costs.
     """
 
     def __init__(
-        self, catalogue: Catalogue, encoder: ImageEncoder, *, threads: int, batch_size: int, stages: Stages
+        self,
+        catalogue: Catalogue,
+        encoder: ImageEncoder,
+        *,
+        threads: int,
+        encoder_calls: int,
+        batch_size: int,
+        stages: Stages,
     ) -> None:
         self._catalogue, self._encoder, self._stages = catalogue, encoder, stages
-        self._threads, self._batch_size = threads, batch_size
+        self._threads, self._encoder_calls, self._batch_size = threads, encoder_calls, batch_size
         self._ahead = 2 * batch_size + threads  # pictures read before they are needed
-        # Embeddings by content that may not be committed yet; only the encoding thread uses it.
-        self._recent: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        # Embeddings by content that may not be committed yet, None while the encoder is at work on it. Used by the
+        # thread that takes the batches only.
+        self._recent: OrderedDict[str, NDArray[np.float32] | None] = OrderedDict()
 
     def batches(
-        self, pictures: Sequence[SourcePicture], reject: Callable[[SourcePicture, InputError], None]
-    ) -> Iterator[list[Prepared]]:
+        self, pictures: Iterable[SourcePicture], reject: Callable[[PictureFacts, InputError], None]
+    ) -> Generator[list[Prepared]]:
         """Batches in the order of the source, each item ready to be committed.
 
         Args:
             pictures: to go through.
             reject: called with each picture that cannot be used, and why.
         """
-        with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(1) as encode_thread:
-            encoding: deque[Future[list[Prepared]]] = deque()
+        with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(self._encoder_calls) as encoder_pool:
+            encoding: deque[tuple[list[Prepared], Future[list[NDArray[np.float32]]]]] = deque()
             batch: list[Prepared] = []
             try:
-                for picture, prepared in self._in_order(pictures, pool):
+                for facts, prepared in self._in_order(pictures, pool):
                     if isinstance(prepared, InputError):
-                        reject(picture, prepared)
+                        reject(facts, prepared)
                         continue
-                    batch.append(prepared)
+                    batch.append(self._once(prepared))
                     if len(batch) == self._batch_size:
-                        encoding.append(encode_thread.submit(self._encode, batch))
+                        encoding.append((batch, encoder_pool.submit(self._encode, batch)))
                         batch = []
-                    if len(encoding) > 1:
-                        yield encoding.popleft().result()
+                    # One more than are at work, so that none of the encoder's threads waits for a batch.
+                    if len(encoding) > self._encoder_calls + 1:
+                        yield self._finished(*encoding.popleft())
                 if batch:
-                    encoding.append(encode_thread.submit(self._encode, batch))
+                    encoding.append((batch, encoder_pool.submit(self._encode, batch)))
                 while encoding:
-                    yield encoding.popleft().result()
+                    yield self._finished(*encoding.popleft())
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                encoder_pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def _in_order(
-        self, pictures: Sequence[SourcePicture], pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[SourcePicture, Prepared | InputError]]:
+        self, pictures: Iterable[SourcePicture], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[PictureFacts, Prepared | InputError]]:
         """Each picture prepared, or why it cannot be, in the order of the source."""
-        waiting: deque[tuple[SourcePicture, Future[Prepared | InputError]]] = deque()
+        waiting: deque[tuple[PictureFacts, Future[Prepared | InputError]]] = deque()
         for picture in pictures:
-            waiting.append((picture, pool.submit(self._prepare, picture)))
+            waiting.append((picture.facts, pool.submit(self._prepare, picture)))
             if len(waiting) >= self._ahead:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -107,68 +122,74 @@ class Pipeline:
 
     def _prepare(self, picture: SourcePicture) -> Prepared | InputError:
         """Read and hash a picture; decode it only if the catalogue does not know its content."""
+        facts = picture.facts
         try:
-            if not is_text(picture.id):
+            if not is_text(facts.id):
                 raise SourceError("its name is not UTF-8 and cannot be an id; rename the file")
             with self._stages.busy("read"):
-                data = read_picture(picture.path)
+                data = picture.read()
                 content_hash = hashlib.sha256(data).hexdigest()
-                known = self._catalogue.get(picture.id)
+                known = self._catalogue.get(facts.id)
                 same_content = known is not None and known.content_hash == content_hash
-                if (
-                    known is not None
-                    and same_content
-                    and (known.labels, known.metadata)
-                    == (
-                        picture.labels,
-                        picture.metadata,
-                    )
-                ):
-                    return Prepared(picture, "unchanged")
+                if known is not None and same_content and _says(known) == (facts.labels, facts.metadata):
+                    return Prepared(facts, "unchanged")
                 stored = self._catalogue.by_content(content_hash)
                 if stored is not None:
                     kind = "relabelled" if same_content else "reused"
-                    return Prepared(picture, kind, item=_new_item(picture, content_hash, *stored))
+                    return Prepared(facts, kind, item=_new_item(facts, content_hash, *stored))
             with self._stages.busy("decode"):
                 preprocessing = self._encoder.manifest.preprocessing
                 # As every query is decoded, so that a picture finds itself with a cosine of 1.
                 decoded = decode_picture(data, min_side_wanted=preprocessing.image_size)
                 pixels = preprocess(decoded, preprocessing)
-                return Prepared(picture, "encoded", content_hash, pixels, thumbnail_of(decoded))
+                return Prepared(facts, "encoded", content_hash, pixels, thumbnail_of(decoded))
         except InputError as error:
             return error
 
-    def _encode(self, batch: Sequence[Prepared]) -> list[Prepared]:
-        """Turn pixels into items; a content that occurs again is not encoded again."""
-        fresh = {
-            one.content_hash: one.pixels
-            for one in batch
-            if one.pixels is not None and one.content_hash not in self._recent
-        }
-        if fresh:
-            with self._stages.busy("encode"):
-                embedding_BD = self._encoder.encode(np.stack(list(fresh.values()))).embedding_BD
-            self._recent.update(zip(fresh, embedding_BD, strict=True))
+    def _once(self, prepared: Prepared) -> Prepared:
+        """The picture; without pixels if its content is or was with the encoder a moment ago."""
+        if prepared.pixels is None:
+            return prepared
+        if prepared.content_hash in self._recent:
+            return replace(prepared, kind="reused", pixels=None)
+        self._recent[prepared.content_hash] = None
+        return prepared
+
+    def _encode(self, batch: Sequence[Prepared]) -> list[NDArray[np.float32]]:
+        """The embeddings of those that have pixels."""
+        pixels = [one.pixels for one in batch if one.pixels is not None]
+        if not pixels:
+            return []
+        with self._stages.busy("encode"):
+            return list(self._encoder.encode(np.stack(pixels)).embedding_BD)
+
+    def _finished(self, batch: Sequence[Prepared], encoded: Future[list[NDArray[np.float32]]]) -> list[Prepared]:
+        """The batch as items. Batches come in order, so a copy finds the embedding of the one that was encoded."""
+        fresh = (one.content_hash for one in batch if one.pixels is not None)
+        self._recent.update(zip(fresh, encoded.result(), strict=True))
         done = []
         for one in batch:
-            if one.pixels is None:
-                done.append(one)
-                continue
-            item = _new_item(one.picture, one.content_hash, self._recent[one.content_hash], one.thumbnail)
-            kind = "encoded" if fresh.pop(one.content_hash, None) is not None else "reused"
-            done.append(Prepared(one.picture, kind, item=item))
+            embedding_D = self._recent.get(one.content_hash)
+            if one.item is None and embedding_D is not None:
+                one = replace(one, pixels=None, item=_new_item(one.facts, one.content_hash, embedding_D, one.thumbnail))
+            assert one.item is not None or one.kind == "unchanged"
+            done.append(one)
         # Beyond this many, content has been committed and `_prepare` finds it in the catalogue.
-        while len(self._recent) > self._ahead + 4 * self._batch_size:
+        while len(self._recent) > self._ahead + (self._encoder_calls + 3) * self._batch_size:
             self._recent.popitem(last=False)
         return done
 
 
-def _new_item(picture: SourcePicture, content_hash: str, embedding_D: NDArray[np.float32], thumbnail: bytes) -> NewItem:
+def _says(item: Item) -> tuple[dict[str, str], dict[str, Any]]:
+    return item.labels, item.metadata
+
+
+def _new_item(facts: PictureFacts, content_hash: str, embedding_D: NDArray[np.float32], thumbnail: bytes) -> NewItem:
     return NewItem(
-        id=picture.id,
-        labels=picture.labels,
-        metadata=picture.metadata,
-        source=printable(str(picture.path.absolute())),
+        id=facts.id,
+        labels=facts.labels,
+        metadata=facts.metadata,
+        source=printable(facts.location),
         content_hash=content_hash,
         embedding=embedding_D,
         thumbnail=thumbnail,

@@ -54,9 +54,9 @@ class Stages:
 
 
 class BuildProgress:
-    """A bar on a terminal, a line every few seconds elsewhere, nothing when quiet."""
+    """A bar on a terminal, a line every few seconds elsewhere, nothing when quiet. `total` is None if nobody knows."""
 
-    def __init__(self, total: int, stages: Stages, *, quiet: bool) -> None:
+    def __init__(self, total: int | None, stages: Stages, *, quiet: bool) -> None:
         self.total, self.stages, self.quiet = total, stages, quiet
         self.done = 0
         self.started = self.last_line = time.monotonic()
@@ -87,6 +87,8 @@ class BuildProgress:
             self.bar.update(self.task, completed=self.done, description=text)
         elif not self.quiet and now - self.last_line > PLAIN_LINE_EVERY_S:
             self.last_line = now
-            left_s = (self.total - self.done) / rate
-            sys.stderr.write(f"{self.done}/{self.total}  {text}, {left_s:.0f} s left\n")
+            if self.total is None:
+                sys.stderr.write(f"{self.done}  {text}\n")
+            else:
+                sys.stderr.write(f"{self.done}/{self.total}  {text}, {(self.total - self.done) / rate:.0f} s left\n")
             sys.stderr.flush()

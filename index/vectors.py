@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 # Half precision halves the file; a cosine moves by about 1e-4. Read back, vectors are scaled to length 1 again.
 STORED_DTYPE = np.dtype("<f2")
+_CHUNK = 4096  # vectors fetched at a time
 
 
 def pack(embedding_D: NDArray[np.float32], dim: int) -> bytes:
@@ -33,9 +34,9 @@ def unpack(blobs: Sequence[bytes], dim: int) -> NDArray[np.float32]:
 
 def read_vectors(cursor: sqlite3.Cursor, dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows (N,) and unit vectors (N, D) of a cursor over row and blob."""
-    rows: list[int] = []
-    blobs: list[bytes] = []
-    for row, blob in cursor:
-        rows.append(row)
-        blobs.append(blob)
-    return np.array(rows, np.int64), unpack(blobs, dim)
+    rows, vectors = [np.empty(0, np.int64)], [np.empty((0, dim), np.float32)]
+    # Piece by piece: a Python object for each of a million vectors would weigh more than the vectors.
+    while found := cursor.fetchmany(_CHUNK):
+        rows.append(np.array([row for row, _ in found], np.int64))
+        vectors.append(unpack([blob for _, blob in found], dim))
+    return np.concatenate(rows), np.concatenate(vectors)

@@ -9,6 +9,7 @@ import re
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -35,6 +36,54 @@ def chain() -> str:
     result = json.loads((RESULTS / "chain.json").read_text(encoding="utf-8"))
     steps = [f"$ {step['command']}\n{step['output']}\n" for step in result["steps"]]
     return "```console\n" + "\n".join(steps) + "```"
+
+
+def encoder_throughput() -> str:
+    """The tables of `benchmarks/encoder_throughput.py`."""
+    result = json.loads((RESULTS / "encoder_throughput.json").read_text(encoding="utf-8"))
+    names = list(result["cells"][0]["pictures_per_s"])
+    lines = [
+        "| threads, batch | " + " | ".join(names) + " |",
+        "|---|" + "---|" * len(names),
+        *(
+            f"| {cell['threads']}, {cell['batch']} | "
+            + " | ".join(f"{cell['pictures_per_s'][name]:.1f}" for name in names)
+            + " |"
+            for cell in result["cells"]
+        ),
+    ]
+    pruning = result["pruning"]
+    lines += [
+        "",
+        f"{result['encoder']}; pruned: after layer {pruning['after_layer']} {pruning['keep_ratio']:.0%} of patches. "
+        f"Geometric mean over the cells: fp32 / best of the others {result['fp32_over_best_other']:.2f}, int8 / fp32 "
+        f"{result['int8_over_fp32']:.2f}, pruned / fp32 {result['pruned_over_fp32']:.2f}. OpenVINO runs our graph.",
+    ]
+    if "trained" in result:
+        lines += ["", *_pruning_curve(result["trained"])]
+    return "\n".join(lines)
+
+
+def _pruning_curve(trained: dict[str, Any]) -> list[str]:
+    chosen, variants = trained["chosen"], trained["variants"]
+    rows = [
+        f"| {row['after_layer']} | {row['keep_ratio']:.0%} | {row['cost']:.0%} | {row['mAP_ratio']:.3f} | "
+        f"{row['mean_cosine']:.3f} |"
+        for row in trained["curve"]
+        if row["keep_ratio"] in (0.2, 0.3, 0.5, 0.7)
+    ]
+    return [
+        f"What pruning costs an encoder of {trained['trained_on']}, on {trained['pictures']} pictures it was not trained "
+        f"on (mAP, leave one out, as a share of the dense encoder's {variants['pruned']['mAP_fp32']:.3f}):",
+        "",
+        "| after layer | patches kept | work of the layers | mAP | mean cosine |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        f"`--prune auto` took {chosen['after_layer']}:{chosen['keep_ratio']}: mAP {variants['pruned']['ratio']:.3f} of "
+        f"the dense encoder's at {trained['pruned_over_fp32']['median']:.2f} times its speed. int8: mAP "
+        f"{variants['int8']['ratio']:.3f}, cosine at least {variants['int8']['cosine_min']:.4f}.",
+    ]
 
 
 def training_step() -> str:
@@ -121,6 +170,7 @@ SECTIONS = {
     "training_step": training_step,
     "quality": quality,
     "pointing": pointing,
+    "encoder_throughput": encoder_throughput,
 }
 
 

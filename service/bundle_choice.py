@@ -11,6 +11,7 @@ from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError
 from encoder.manifest import MANIFEST_NAME, load_manifest
 from index.catalogue import Catalogue
+from service.model_store import PREFIX, find
 
 SHIPPED_DIR = Path(__file__).parent.parent / "bundles"
 
@@ -20,7 +21,7 @@ def choose_bundle(catalogue: Catalogue, named: Path | None, shipped_dir: Path = 
 
     Args:
         catalogue: open.
-        named: folder that a person named; None to look for it.
+        named: folder that a person named, or bentoml:TAG of BentoML's model store; None to look for it.
         shipped_dir: folder of shipped bundles.
 
     Raises:
@@ -28,6 +29,8 @@ def choose_bundle(catalogue: Catalogue, named: Path | None, shipped_dir: Path = 
         BundleError: it is damaged.
         EncoderMismatchError: the named one is another.
     """
+    if named is not None and str(named).startswith(PREFIX):
+        named = find(str(named).removeprefix(PREFIX))
     try:
         return catalogue.find_bundle(named)
     except BundleNotFoundError:

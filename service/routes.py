@@ -34,7 +34,7 @@ async def embed(request: Request) -> Response:
     runtime: Runtime = request.app.state.runtime
     manifest = runtime.serving.manifest
     asked = await read_embed(request, runtime.settings)
-    if asked.attention and "attention" not in manifest.outputs:
+    if asked.attention and manifest.outputs == ["embedding"]:
         raise RequestError(f"`attention` is not offered by this encoder, {manifest.name}")
     encoded = await runtime.serving.pipeline.encode(asked.images, attention=asked.attention)
     _require_one_good(encoded)

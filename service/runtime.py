@@ -146,7 +146,13 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
     with contextlib.ExitStack() as opened:
         catalogue = opened.enter_context(Catalogue.open(settings.catalogue))
         bundle = choose_bundle(catalogue, settings.bundle)
-        encoder = ImageEncoder(bundle, num_threads=settings.num_threads)
+        encoder = ImageEncoder(
+            bundle,
+            providers=settings.providers,
+            num_threads=settings.num_threads,
+            variant=catalogue.choose_variant(bundle, settings.variant),
+            allow_fallback=settings.allow_fallback,
+        )
         side = bundle.manifest.preprocessing.image_size
         blank = encoder.encode(np.zeros((1, side, side, 3), np.uint8))
         catalogue.search(blank.embedding_BD, k=1)

@@ -25,6 +25,9 @@ class Settings:
         catalogue: folder of the catalogue; None until somebody says which (the process then answers 503).
         bundle: folder of the bundle; None takes the one that the catalogue names.
         threads: threads of one inference session; 0 takes the cores divided by `workers`.
+        variant: which of the bundle's variants to run; None takes the one that the catalogue was filled with.
+        providers: execution providers, in order of preference, each of which has to become active.
+        allow_fallback: whether a provider that is not there, or an engine for another GPU, may be done without.
         workers: processes that share this machine, which is what `threads` and the decode pool are divided
             by.
         allow_writes: whether PUT and DELETE of items are served. Off, because there are no keys yet.
@@ -39,6 +42,9 @@ class Settings:
 
     catalogue: Path | None = None
     bundle: Path | None = None
+    variant: str | None = None
+    providers: tuple[str, ...] = ("cpu",)
+    allow_fallback: bool = False
     threads: int = 0
     workers: int = 1
     allow_writes: bool = False
@@ -119,6 +125,10 @@ def _read_bool(text: str) -> bool:
     raise ValueError("expected true or false")
 
 
+def _read_names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _num_cores() -> int:
     """Cores that this process may use, which in a container can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -127,6 +137,9 @@ def _num_cores() -> int:
 _READERS: dict[str, Callable[[str], object]] = {
     "catalogue": Path,
     "bundle": Path,
+    "variant": str,
+    "providers": _read_names,
+    "allow_fallback": _read_bool,
     "threads": int,
     "workers": int,
     "allow_writes": _read_bool,

@@ -15,6 +15,7 @@ from torch.optim import AdamW
 from training.checkpoint import build_model, trained_parameters
 from training.distributed import World
 from training.holdout import divide
+from training.initial_weights import FETCHED, initial_model
 from training.layouts import list_split
 from training.loading import Batch, count_steps
 from training.pictures import stored_side
@@ -82,7 +83,9 @@ def estimate_run(recipe: Recipe, data: Path, device: torch.device, num_processes
     )
     num_pictures = len(division.trained.paths)
     steps_per_epoch = count_steps(num_pictures, recipe.batch_size, data)
-    model = build_model(recipe).to(device).train()
+    # Weights in a file are read, so that what is wrong with them is told now; nothing is fetched for an estimate.
+    is_fetched = recipe.init.startswith(FETCHED)
+    model = (build_model(recipe) if is_fetched else initial_model(recipe)).to(device).train()
     parameters = [parameter for _, parameter in trained_parameters(model)]
     optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     step_s, memory_bytes = _measure(TrainingStep(model, optimizer, recipe, device, World()), num_processes)

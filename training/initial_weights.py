@@ -17,6 +17,7 @@ Pickled files are read by torch's weights-only reader, which runs no code.
 import importlib
 import pickle
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,10 @@ from training.key_layouts import OurTensors, to_our_names
 from training.model import LoDisc
 from training.recipe import Recipe
 from training.vit import ENCODERS, VisionTransformer
+
+# How the sources begin that are fetched and not read from a file.
+TIMM, ADDRESSES = "timm:", ("http://", "https://")
+FETCHED = (TIMM, *ADDRESSES)
 
 
 @dataclass(frozen=True)
@@ -117,14 +122,19 @@ def load_initial_weights(backbone: VisionTransformer, source: str) -> InitReport
 
 def read_weights(source: str) -> dict[str, Tensor]:
     """The tensors of a file, of an https address (kept in torch's hub folder) or of a timm model, by their names."""
-    if source.startswith("timm:"):
+    if source.startswith(TIMM):
         try:
             timm_weights = importlib.import_module("training.timm_weights")
         except ModuleNotFoundError as error:
             raise MissingExtraError(f"initial weights {source} need timm: pip install '.[timm]'") from error
-        tensors: dict[str, Tensor] = timm_weights.pretrained_tensors(source.removeprefix("timm:"))
+        except RuntimeError as error:  # its torchvision registers operators that another build of torch does not have
+            raise MissingExtraError(
+                f"initial weights {source} need timm, whose torchvision is of another build than torch ({error}); "
+                "install both from one index, for CPU or for the same CUDA"
+            ) from error
+        tensors: dict[str, Tensor] = timm_weights.pretrained_tensors(source.removeprefix(TIMM))
         return tensors
-    if source.startswith(("http://", "https://")):
+    if source.startswith(ADDRESSES):
         return _flatten(_fetch(source), source)
     path = Path(source)
     if not path.is_file():
@@ -132,7 +142,9 @@ def read_weights(source: str) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        return _flatten(torch.load(path, map_location="cpu", weights_only=True), source)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # what cannot be read is told below
+            return _flatten(torch.load(path, map_location="cpu", weights_only=True), source)
     except pickle.UnpicklingError as error:
         raise ConfigError(
             f"{source} holds Python objects beside its tensors, which are not run here; save its state_dict alone, "
@@ -191,6 +203,7 @@ def _refuse_other_architecture(ours: OurTensors, backbone: VisionTransformer, so
         raise ConfigError(f"{source} does not fit the recipe: {'; '.join(faults)}")
     known = set(backbone.state_dict())
     strange = sorted(name for name in tensors if name.startswith("blocks.") and name not in known)
+    strange += [name for name in ours.unused if name.startswith("norm_pre.")]  # CLIP's norm before the first layer
     absent = sorted(name for name in known if name.startswith("blocks.") and name not in tensors)
     if strange or absent:
         raise ConfigError(

@@ -89,7 +89,9 @@ def to_our_names(tensors: Mapping[str, Tensor], source: str) -> OurTensors:
         _join_qkv(ours.tensors)
     elif "patch_embed.proj.weight" in tensors:
         ours = _rename("moco_v3" if is_moco else "timm", TIMM, tensors)
-        if "storage_tokens" in tensors or any(name.startswith("rope") for name in tensors):
+        # timm's DINOv3 says nothing of its rotation, but has no position embeddings.
+        is_rotary = "storage_tokens" in tensors or any(name.startswith("rope") for name in tensors)
+        if is_rotary or "pos_embed" not in tensors:
             ours.layout, ours.rotary = "dinov3", True
         if is_moco and ours.tensors["patch_embed.proj.weight"].shape[0] == 384:
             ours.num_heads = 12

@@ -60,8 +60,8 @@ def list_split(data: Path, layout: str = "folder", split: str = "train", *, labe
         raise ConfigError(f"layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
     if split not in SPLITS:
         raise ConfigError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
-    if not data.is_dir():
-        raise SourceError(f"folder {data} does not exist; give the folder that {layout} unpacks to")
+    if layout != "folder" and not data.is_dir():
+        raise SourceError(f"{data} does not exist or is no folder; give the folder that {layout} unpacks to")
     listing = LAYOUTS[layout](data, split, labelled)
     if not listing.paths:
         raise SourceError(f"{data} lists no {split} pictures; expected a whole {layout} set")

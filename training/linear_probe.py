@@ -60,7 +60,7 @@ def linear_probe(
 
 def _fit(features_ND: Tensor, label_N: Tensor, num_labels: int, seed: int) -> nn.Linear:
     layer = nn.Linear(features_ND.shape[1], num_labels)
-    # As MoCo v3's probe: small weights, no bias.
+    # As MoCo v3's probe: small weights, a bias that begins at 0.
     generator = torch.Generator().manual_seed(seed)
     nn.init.normal_(layer.weight, std=0.01, generator=generator)
     nn.init.zeros_(layer.bias)

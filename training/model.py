@@ -104,7 +104,7 @@ class LoDisc(nn.Module):
         self.momentum = copy.deepcopy(self.base).requires_grad_(False)
 
     def forward(self, view1_B3SS: Tensor, view2_B3SS: Tensor, momentum: float, generator: torch.Generator) -> Losses:
-        """One step of the method up to the loss; also moves the momentum encoder, once.
+        """One step of the method up to the loss; also moves the momentum encoder.
 
         Args:
             view1_B3SS: first view of each picture, normalised, shape (B, 3, S, S).

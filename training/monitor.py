@@ -18,6 +18,7 @@ from torch.nn import functional
 from encoder.errors import TrainingError
 from encoder.retrieval_metrics import RetrievalScores, leave_one_out
 from training.augmentation import centre_views, normalise
+from training.embedding import EmbeddingModel
 from training.mask_pictures import mask_sheet
 from training.model import LoDisc
 from training.pictures import PictureStore
@@ -81,6 +82,7 @@ class Monitor:
         model: the model, not wrapped.
         store: the training pictures.
         held_out: the held-out pictures and their labels, or None.
+        feature: the recipe's, which retrieval is measured by, since that is what export gives.
         image_size: side of a view.
         device: where the model is.
     """
@@ -90,11 +92,12 @@ class Monitor:
         model: LoDisc,
         store: PictureStore,
         held_out: tuple[PictureStore, list[str]] | None,
+        feature: str,
         image_size: int,
         device: torch.device,
     ) -> None:
         self.model, self.store, self.held_out = model, store, held_out
-        self.image_size, self.device = image_size, device
+        self.feature, self.image_size, self.device = feature, image_size, device
         self.sample_rows = np.unique(np.linspace(0, len(store) - 1, min(NUM_SAMPLE, len(store))).astype(int))
 
     def spread(self) -> Spread:
@@ -102,11 +105,11 @@ class Monitor:
         return measure_spread(self._cls(self.store, self.sample_rows))
 
     def retrieval(self) -> RetrievalScores | None:
-        """Leave-one-out retrieval among the held-out pictures by CLS; None if there are none."""
+        """Leave-one-out retrieval among the held-out pictures by the run's feature; None if there are none."""
         if self.held_out is None:
             return None
         store, labels = self.held_out
-        return leave_one_out(self._cls(store, np.arange(len(store))).numpy(), labels)
+        return leave_one_out(self._embeddings(store, np.arange(len(store))).numpy(), labels)
 
     @torch.no_grad()
     def mask_picture(self) -> NDArray[np.uint8]:
@@ -123,6 +126,21 @@ class Monitor:
         pixels = torch.from_numpy(store.pixels_NQQ3[rows]).to(self.device)
         aspect = torch.from_numpy(store.aspect_N[rows]).to(self.device)
         return centre_views(pixels.permute(0, 3, 1, 2).float() / 255, aspect, self.image_size)
+
+    @torch.no_grad()
+    def _embeddings(self, store: PictureStore, rows: NDArray[np.int_]) -> Tensor:
+        """The run's feature as export gives it, float32, on the CPU, shape (N, D)."""
+        embedding = EmbeddingModel.from_lodisc(self.model, self.feature)
+        cls_only = "mean" not in self.feature.split("+")
+        parts = []
+        try:
+            for start in range(0, len(rows), BATCH_SIZE):
+                views = normalise(self._views(store, rows[start : start + BATCH_SIZE]))
+                # `forward` and not a call, as in `_cls`.
+                parts.append(embedding.embedding(embedding.backbone.forward(views, cls_only=cls_only)).cpu())
+        finally:
+            self.model.train()  # the parts are the model's own, now in eval mode
+        return torch.cat(parts)
 
     @torch.no_grad()
     def _cls(self, store: PictureStore, rows: NDArray[np.int_]) -> Tensor:

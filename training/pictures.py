@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoder.errors import PictureError, SourceError, TrainingError
+from encoder.errors import ConfigError, PictureError, SourceError, TrainingError
 from training.layouts import Listing, decode_listed
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ def open_picture_store(
     Raises:
         SourceError: fewer than two pictures can be decoded, or more than `max_unreadable` cannot.
         TrainingError: the decoded pictures cannot be written.
+        ConfigError: there can be no such folder.
     """
     files = listing.paths
     side = stored_side(image_size)
@@ -80,7 +81,12 @@ def open_picture_store(
         index = json.loads(index_path.read_text(encoding="utf-8"))
         if index["fingerprint"] == fingerprint:
             return _load(index, pixels_path)
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"folder {cache_dir} cannot be made: {error.strerror or error}; choose another --out"
+        ) from error
     index_path.unlink(missing_ok=True)
     index = {"fingerprint": fingerprint, **_decode_all(listing, data, pixels_path, side)}
     _report_unreadable(index["rejected"], index_path)

@@ -6,6 +6,7 @@ and where to write is not part of it: the same recipe on other pictures is the s
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import tomli_w
 from encoder.errors import ConfigError
 from training.layouts import LAYOUTS
 from training.model import LOCAL_BRANCHES
+from training.pivotal import num_pivotal
 from training.vit import ENCODERS, POSITIONS, STEMS
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
@@ -97,6 +99,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check each range; ConfigError names the field, what it is and what it must be."""
+        for name, value in vars(self).items():
+            _require(not isinstance(value, float) or math.isfinite(value), name, value, "a finite number")
         _require(self.encoder in ENCODERS, "encoder", self.encoder, f"one of {', '.join(ENCODERS)}")
         _require(self.local in LOCAL_BRANCHES, "local", self.local, f"one of {', '.join(LOCAL_BRANCHES)}")
         _require(self.stem in STEMS, "stem", self.stem, f"one of {', '.join(STEMS)}")
@@ -134,6 +138,11 @@ class Recipe:
         )
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2: a batch has to hold a negative")
         _require(0 < self.keep_ratio < 1, "keep_ratio", self.keep_ratio, "in (0, 1)")
+        num_patches = (self.image_size // self.patch_size) ** 2
+        _require(
+            num_pivotal(num_patches, self.keep_ratio) >= 1,
+            "keep_ratio", self.keep_ratio, f"large enough to keep one of the {num_patches} patches",
+        )  # fmt: skip
         for name in ("temperature", "lr"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
         _require(

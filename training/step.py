@@ -1,8 +1,10 @@
 """One optimiser update of a run, and what it tells."""
 
+import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 
@@ -54,8 +56,8 @@ class TrainingStep:
         """Do the step at `position` of `epoch`.
 
         Raises:
-            TrainingError: the loss is no longer finite, in any process. The weights in memory are lost then, those of
-                the last checkpoint are not.
+            TrainingError: the loss or its gradient is no longer finite, in any process. The weights in memory are lost
+                then, those of the last checkpoint are not.
         """
         recipe = self.recipe
         generator = step_generator(self.device, recipe.seed, epoch, position, self.world.rank)
@@ -68,16 +70,22 @@ class TrainingStep:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        gradient_norm = torch.nn.utils.get_total_norm(gradients)
         self.optimizer.step()
-        return self._totals(losses, batch.wait_s, stop, epoch)
+        return self._totals(losses, gradient_norm, batch.wait_s, stop, epoch)
 
     @torch.no_grad()
-    def _totals(self, losses: Losses, wait_s: float, stop: bool, epoch: int) -> StepTotals:
+    def _totals(self, losses: Losses, gradient_norm: Tensor, wait_s: float, stop: bool, epoch: int) -> StepTotals:
         """Read the losses, which waits for the device, once a step and after everything is under way."""
-        figures = torch.stack([losses.global_branch, losses.local_branch, *losses.total.new_tensor([wait_s, stop])])
+        figures = torch.stack(
+            [losses.global_branch, losses.local_branch, *losses.total.new_tensor([wait_s, stop]), gradient_norm]
+        )
         sums = sum_over_processes(figures).tolist()
         global_loss, local_loss, wait_s = (value / self.world.size for value in sums[:3])
         total = global_loss + local_loss
-        if total != total or total in (float("inf"), float("-inf")):
+        if not math.isfinite(total):
             raise TrainingError(f"the loss is {total} in epoch {epoch + 1}; lower --lr, or use --precision fp32")
+        if not math.isfinite(sums[4]):  # the loss would tell it one step later, and a checkpoint may lie between
+            raise TrainingError(f"the gradient is {sums[4]} in epoch {epoch + 1}; lower --lr, or use --precision fp32")
         return StepTotals(global_loss, local_loss, wait_s, stop=sums[3] > 0)

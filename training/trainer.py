@@ -90,7 +90,7 @@ def train(
     world = world or World()
     if recipe.batch_size % world.size:
         raise ConfigError(f"batch_size is {recipe.batch_size}, expected a multiple of the {world.size} processes")
-    with process_group(world, device):
+    with _write_faults(run), process_group(world, device):
         store, held_out = _open_pictures(recipe, data, run, world, max_unreadable)
         steps_per_epoch = count_steps(len(store), recipe.batch_size, data)
         model, optimizer, state = start_or_resume(recipe, run, data, len(store), device, world)
@@ -107,9 +107,9 @@ def train(
         progress = TrainingProgress(
             num_steps, steps_per_epoch, recipe.batch_size, step, quiet=quiet or not world.is_first
         )
-        monitor = Monitor(model, store, held_out, recipe.image_size, device)
+        monitor = Monitor(model, store, held_out, recipe.feature, recipe.image_size, device)
         record = RunRecord(run, monitor, state, steps_per_epoch, active=world.is_first)
-        with _write_faults(run), _stop_signals() as stop, progress, record, closing(loading):
+        with _stop_signals() as stop, progress, record, closing(loading):
             if world.is_first:
                 save_recipe(recipe, run / "recipe.toml")
             saver = _Saver(run, model, optimizer, record, keep_last)
@@ -190,7 +190,7 @@ def _open_pictures(
 
 @contextmanager
 def _write_faults(run: Path) -> Iterator[None]:
-    """A full disk while logging told in one line, as one while saving is."""
+    """A full disk, wherever a run writes, told in one line as one while saving a checkpoint is."""
     try:
         yield
     except OSError as error:

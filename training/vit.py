@@ -319,7 +319,7 @@ class VisionTransformer(nn.Module):
         Returns:
             The features; `patches_BPD` holds only the kept patches, in the order of `kept_BK`.
         """
-        x_BTD, rotation = self._tokens(pixels_B3SS, kept_BK)
+        x_BTD, rotation = self.embed_tokens(pixels_B3SS, kept_BK)
         rows = []
         for number, block in enumerate(self.blocks, start=1):
             is_cls_enough = cls_only and number == len(self.blocks)
@@ -329,7 +329,7 @@ class VisionTransformer(nn.Module):
         patches_BPD = x_BTD[:, 1 + self.num_registers :]
         return Features(x_BTD[:, 0], patches_BPD, torch.stack(rows) if with_attention else None)
 
-    def _tokens(self, pixels_B3SS: Tensor, kept_BK: Tensor | None) -> tuple[Tensor, Rotation | None]:
+    def embed_tokens(self, pixels_B3SS: Tensor, kept_BK: Tensor | None = None) -> tuple[Tensor, Rotation | None]:
         """The tokens (B, T, D) that enter the first layer, and the rotation of their patches."""
         patches_BPD = self.patch_embed(pixels_B3SS)
         first: Tensor = self.cls_token

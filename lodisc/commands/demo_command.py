@@ -15,11 +15,11 @@ from rich.table import Table
 import lodisc
 from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, CatalogueNotFoundError, ConfigError
-from encoder.image_encoder import ImageEncoder
 from encoder.picture_files import list_pictures
 from index.build import build, open_for_build
 from index.catalogue import Catalogue
-from index.sources import read_source
+from index.division import bulk_encoder
+from index.sources.reading import read_source
 from lodisc.commands.serve_command import checked_address, free_port, serve
 from lodisc.insects.rates import Rates, measure
 from lodisc.insects.specimens import COMPLETE_NAME, write_specimens
@@ -113,7 +113,7 @@ def _own_pictures(images: Path, out: Path, bundle: Bundle) -> Path:
 
 def _index(catalogue_path: Path, images: Path, bundle: Bundle, domain: str | None) -> None:
     ranks = RANKS if domain is not None else ()
-    pictures = read_source(images, ranks)
+    source = read_source(images, ranks)
     # The insects' catalogue can always be made again, so one of an earlier encoder is.
     outdated = domain is not None and _encoder_of(catalogue_path) not in (None, bundle.manifest.id)
     with open_for_build(catalogue_path, bundle, ranks=ranks, domain=domain, fresh=outdated) as catalogue:
@@ -122,9 +122,10 @@ def _index(catalogue_path: Path, images: Path, bundle: Bundle, domain: str | Non
                 f"{catalogue_path} holds other pictures ({catalogue.domain or 'a folder of your own'}); "
                 "choose another --out, or remove it"
             )
-        report = build(catalogue, ImageEncoder(bundle), pictures, prune=True)
+        encoder, calls = bulk_encoder(bundle)
+        report = build(catalogue, encoder, source, encoder_calls=calls, prune=True)
         count = catalogue.stats().items
-    rejected = f", {len(report.rejected)} rejected (see {catalogue_path / 'rejected.csv'})" if report.rejected else ""
+    rejected = f", {report.num_rejected} rejected (see {catalogue_path / 'rejected.csv'})" if report.rejected else ""
     print(f"catalogue: {count} pictures in {catalogue_path}, {report.seconds:.1f} s{rejected}")
 
 

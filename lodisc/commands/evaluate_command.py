@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import importlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from encoder.errors import ConfigError, MissingExtraError
+
+logger = logging.getLogger(__name__)
 
 HELP = """\
 Measure an encoder on labelled pictures (one sub-folder a label), with baselines beside it and 95 % bootstrap intervals.
@@ -68,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     embedders, evaluation = _training("embedders"), _training("evaluation")
     protocols = evaluation.PROTOCOLS if args.protocol == "all" else (args.protocol,)
     if args.protocol == "all" and args.layout == "folder" and not args.gallery:
-        protocols = ("retrieval", "knn")  # nothing to learn a linear layer from
+        protocols = ("retrieval", "knn")
+        logger.warning("linear probing is left out: it needs pictures to learn from; name them with --gallery")
     pictures = embedders.labelled_pictures(args.data, args.layout)
     gallery = embedders.labelled_pictures(args.gallery) if args.gallery else None
     learns = args.layout != "folder" and set(protocols) != {"retrieval"}

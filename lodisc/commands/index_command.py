@@ -3,18 +3,21 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from encoder.bundle import Bundle
-from encoder.errors import CatalogueNotFoundError
-from encoder.image_encoder import ImageEncoder
-from index.build import BATCH_SIZE, BuildReport, build, open_for_build, writing_alone
+from index.build import writing_alone
 from index.catalogue import Catalogue
 from index.items import CatalogueStats
-from index.ranks import read_ranks
-from index.sources import read_source
+from lodisc.commands.index_building import (
+    ADD_HELP,
+    BUILD_HELP,
+    add_add_arguments,
+    add_build_arguments,
+    run_add,
+    run_build,
+)
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
 
 HELP = """\
@@ -29,26 +32,6 @@ examples:
   lodisc index stats catalogue/
 
 Each action explains itself: lodisc index ACTION --help
-"""
-
-BUILD_HELP = """\
-Make the catalogue of a source, or bring it up to date.
-
-It may be run again at any time: it continues after an interruption, takes in what is new or changed, and leaves alone
-what is already there. Pictures that cannot be read are listed in CATALOGUE/rejected.csv and stop nothing.
-
-examples:
-  lodisc index build catalogue/ --images photos/ --bundle bundle/ --ranks species,genus
-  lodisc index build catalogue/ --images photos.csv --bundle bundle/ --prune
-  lodisc index build catalogue/ --images photos/ --bundle another-bundle/ --fresh
-"""
-
-ADD_HELP = """\
-Add the pictures of another source; nothing that is there already is removed.
-
-examples:
-  lodisc index add catalogue/ --images more-photos/
-  lodisc index add catalogue/ --images photos.csv --bundle where-it-is-now/
 """
 
 REMOVE_HELP = """\
@@ -90,15 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         added.set_defaults(action_handler=handler)
         return added
 
-    build_parser = action("build", "make the catalogue of a source, or bring it up to date", BUILD_HELP, _build)
-    _add_source_arguments(build_parser)
-    build_parser.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE", help="the encoder")
-    build_parser.add_argument("--fresh", action="store_true", help="throw the catalogue away and start anew")
-    build_parser.add_argument("--prune", action="store_true", help="delete items that the source no longer has")
-
-    add_parser = action("add", "add the pictures of another source", ADD_HELP, _add)
-    _add_source_arguments(add_parser)
-    add_parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
+    add_build_arguments(
+        action("build", "make the catalogue of a source, or bring it up to date", BUILD_HELP, run_build)
+    )
+    add_add_arguments(action("add", "add the pictures of another source", ADD_HELP, run_add))
 
     remove_parser = action("remove", "remove items by id", REMOVE_HELP, _remove)
     remove_parser.add_argument("ids", nargs="+", metavar="ID", help="as `lodisc search` prints it")
@@ -115,51 +93,6 @@ def run(args: argparse.Namespace) -> int:
     """Do the action."""
     code: int = args.action_handler(args)
     return code
-
-
-def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--images", type=Path, required=True, metavar="SOURCE",
-        help="a folder (sub-folder = label), or a CSV with a column path and, if you like, id, label and others",
-    )  # fmt: skip
-    parser.add_argument(
-        "--ranks", type=read_ranks, default=(), metavar="A,B",
-        help="names of the label ranks, finest first: of the sub-folders from the inside out, or of CSV columns "
-        "(default: those of the catalogue, if it has any)",
-    )  # fmt: skip
-    parser.add_argument("--threads", type=_positive, metavar="N", help="that read and decode (default: cores)")
-    parser.add_argument(
-        "--batch-size",
-        type=_positive,
-        default=BATCH_SIZE,
-        metavar="N",
-        help="pictures an encoder call (%(default)s)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-
-
-def _build(args: argparse.Namespace) -> int:
-    ranks = args.ranks or (() if args.fresh else _ranks_of(args.catalogue))
-    pictures = read_source(args.images, ranks)
-    bundle = Bundle.open(args.bundle)
-    with open_for_build(args.catalogue, bundle, ranks=ranks, fresh=args.fresh) as catalogue:
-        report = build(
-            catalogue, ImageEncoder(bundle), pictures,
-            threads=args.threads, batch_size=args.batch_size, prune=args.prune, quiet=args.quiet or args.json,
-        )  # fmt: skip
-    return _print_report(args, report)
-
-
-def _add(args: argparse.Namespace) -> int:
-    with Catalogue.open(args.catalogue) as catalogue:
-        pictures = read_source(args.images, args.ranks or catalogue.ranks)
-        encoder = ImageEncoder(catalogue.find_bundle(args.bundle))
-        report = build(
-            catalogue, encoder, pictures,
-            threads=args.threads, batch_size=args.batch_size, prune=None, quiet=args.quiet or args.json,
-        )  # fmt: skip
-    return _print_report(args, report)
 
 
 def _remove(args: argparse.Namespace) -> int:
@@ -186,15 +119,6 @@ def _compact(args: argparse.Namespace) -> int:
     return 0
 
 
-def _ranks_of(path: Path) -> Sequence[str]:
-    """The ranks that a catalogue was built with; none where there is no catalogue yet."""
-    try:
-        with Catalogue.open(path) as catalogue:
-            return catalogue.ranks
-    except CatalogueNotFoundError:
-        return ()
-
-
 def _stats_text(path: Path, stats: CatalogueStats) -> str:
     labels = ", ".join(f"{count} {rank}" for rank, count in stats.labels.items()) or "none"
     snapshot = (
@@ -214,30 +138,3 @@ def _stats_text(path: Path, stats: CatalogueStats) -> str:
             f"on disk     {stats.disk_bytes / 1e6:.1f} MB",
         ]
     )
-
-
-def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
-    if args.json:
-        print(json.dumps(asdict(report), indent=2))
-        return 0
-    rate = report.total / max(report.seconds, 1e-9)
-    print(
-        f"{args.catalogue}: {report.total} pictures in {report.seconds:.1f} s ({rate:.0f}/s, "
-        f"limited by {report.limited_by}): {report.encoded} encoded, {report.reused} copies of known content, "
-        f"{report.relabelled} with new labels, {report.unchanged} unchanged, {len(report.rejected)} rejected"
-    )
-    if report.rejected:
-        print(
-            f"rejected: see {args.catalogue / 'rejected.csv'} (first: {report.rejected[0][0]}: {report.rejected[0][1]})"
-        )
-    if report.not_in_source:
-        outcome = "deleted" if report.pruned else "kept; --prune deletes them"
-        print(f"{report.not_in_source} items of the catalogue are not in the source: {outcome}")
-    print(f"next: lodisc search {args.catalogue} PICTURE, or lodisc serve {args.catalogue}")
-    return 0
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)

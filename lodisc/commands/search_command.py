@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"neighbours, 1 to {MAX_K} (%(default)s)")
     parser.add_argument("--filter", metavar="EXPR", help="among which items to search, as in the example above")
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
+    parser.add_argument("--variant", metavar="NAME", help="of the bundle (default: the one that filled the catalogue)")
     parser.add_argument("--json", action="store_true", help="print what POST /search answers")
 
 
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     if args.filter is not None:
         parse_filter(args.filter)  # what is wrong with it is told before an encoder is loaded
     with Catalogue.open(args.catalogue) as catalogue:
-        encoder = ImageEncoder(catalogue.find_bundle(args.bundle))
+        bundle = catalogue.find_bundle(args.bundle)
+        encoder = ImageEncoder(bundle, variant=catalogue.choose_variant(bundle, args.variant))
         document = _search(catalogue, encoder, args.picture, args.k, args.filter)
     if args.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))

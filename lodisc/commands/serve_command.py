@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 import service
+from encoder.engine import choose_providers
 from encoder.errors import ConfigError
 from index.catalogue import Catalogue
 from service.bundle_choice import choose_bundle
@@ -43,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of `lodisc index build`")
     parser.add_argument("--bundle", type=Path, help="bundle (default: the one the catalogue was built with)")
+    parser.add_argument("--variant", metavar="NAME", help="of the bundle (default: the one that filled the catalogue)")
+    parser.add_argument(
+        "--providers", default="cpu", metavar="A,B", help="to run on: tensorrt, cuda, cpu (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--allow-fallback", action="store_true", help="do without a provider that is not there, with a warning"
+    )
     parser.add_argument("--host", default="127.0.0.1", metavar="IP", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=3000, help="port; 0 takes a free one (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that answer (default: %(default)s)")
@@ -61,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     return serve(
         args.catalogue,
         bundle=args.bundle,
+        variant=args.variant,
+        providers=args.providers,
+        allow_fallback=args.allow_fallback,
         host=args.host,
         port=args.port,
         workers=args.workers,
@@ -74,6 +85,9 @@ def serve(
     catalogue: Path,
     *,
     bundle: Path | None = None,
+    variant: str | None = None,
+    providers: str = "cpu",
+    allow_fallback: bool = False,
     host: str = "127.0.0.1",
     port: int = 3000,
     workers: int = 1,
@@ -87,6 +101,9 @@ def serve(
     Args:
         catalogue: its folder.
         bundle: of the encoder; None takes the one that the catalogue names.
+        variant: of the bundle; None takes the one that filled the catalogue.
+        providers: to run on, separated by commas.
+        allow_fallback: whether a provider that is not there may be done without.
         host: IP address to listen on, or localhost.
         port: 0 takes a free one.
         workers: processes that answer.
@@ -100,7 +117,7 @@ def serve(
 
     Raises:
         ConfigError: host, port, workers or threads cannot be.
-        BundleError: the bundle is missing, damaged or another one.
+        BundleError: the bundle is missing, damaged or another one, or cannot run on the providers.
         CatalogueError: the catalogue is missing, damaged, or was filled by another encoder.
     """
     if workers < 1 or threads < 0:
@@ -108,6 +125,8 @@ def serve(
     address = checked_address(host, insecure)
     with Catalogue.open(catalogue) as opened:
         found = choose_bundle(opened, bundle)
+        variant = opened.choose_variant(found, variant)
+        choose_providers(providers.split(","), allow_fallback=allow_fallback)
         num_items = opened.stats().items
     port = free_port(address, port)
     shown = f"[{address}]" if address.version == 6 else str(address)
@@ -118,6 +137,9 @@ def serve(
             **os.environ,
             "LODISC_CATALOGUE": str(catalogue.absolute()),
             "LODISC_BUNDLE": str(found.path.absolute()),
+            "LODISC_VARIANT": variant,
+            "LODISC_PROVIDERS": providers,
+            "LODISC_ALLOW_FALLBACK": str(allow_fallback).lower(),
             "LODISC_WORKERS": str(workers),
             "LODISC_THREADS": str(threads),
             "LODISC_ALLOW_WRITES": str(allow_writes).lower(),

@@ -90,8 +90,9 @@ def run(args: argparse.Namespace) -> int:
     recipe = _training("recipe").load_recipe(args.recipe, overrides)
     recipe = _training("device").resolve_precision(recipe, device)
     if args.dry_run:
-        for line in _training("estimate").estimate_run(recipe, args.data, device, world.size).lines():
-            print(line)
+        if world.is_first:
+            for line in _training("estimate").estimate_run(recipe, args.data, device, world.size).lines():
+                print(line)
         return 0
     result = _training("trainer").train(
         recipe,

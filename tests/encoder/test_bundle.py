@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tiny_encoder import tiny_onnx, write_tiny_bundle
 
 from encoder.bundle import Bundle, write_bundle
 from encoder.errors import BundleCorruptError, BundleError, BundleNotFoundError, LodiscError
-from encoder.manifest import bundle_id
+from encoder.manifest import Graph, bundle_id, id_of
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_the_id_is_of_weights_and_preprocessing(bundle, tmp_path):
     other = Bundle.open(write_tiny_bundle(tmp_path / "other", seed=1)).manifest
     assert manifest.id == again.id != other.id
     assert len(manifest.id) == 16
-    assert bundle_id("0" * 64, manifest.preprocessing) != manifest.id
+    assert bundle_id(["0" * 64], manifest.preprocessing) != manifest.id
 
 
 def test_damage_is_found_when_opening(bundle):
@@ -60,14 +61,14 @@ def test_missing_bundles_and_variants(bundle, tmp_path):
     with pytest.raises(BundleNotFoundError, match=r"no manifest\.json"):
         Bundle.open(tmp_path / "empty")
     with pytest.raises(BundleNotFoundError, match="it has fp32"):
-        Bundle.open(bundle).variant_path("int8")
+        Bundle.open(bundle).variant("int8")
 
 
 def test_written_by_rename_and_never_over_something_unasked(bundle, tmp_path):
     opened = Bundle.open(bundle)
     with pytest.raises(BundleError, match="--overwrite"):
         write_bundle(bundle, opened.manifest, {"encoder.onnx": b"other"})
-    write_bundle(bundle, opened.manifest, {"encoder.onnx": opened.variant_path()}, overwrite=True)
+    write_bundle(bundle, opened.manifest, {"encoder.onnx": opened.path / "encoder.onnx"}, overwrite=True)
     Bundle.open(bundle)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
@@ -101,7 +102,7 @@ def test_every_kind_of_damage_is_one_line(bundle, tmp_path):
     damages = [
         lambda: (bundle / "manifest.json").write_bytes(whole[: len(whole) // 2]),
         lambda: (bundle / "manifest.json").write_bytes(whole.replace(b"bicubic", b"lanczos")),
-        lambda: (bundle / "manifest.json").write_bytes(whole.replace(b'"sha256": "', b'"sha256": "0')),
+        lambda: (bundle / "manifest.json").write_bytes(whole.replace(b'"encoder.onnx": "', b'"encoder.onnx": "0')),
         directory_for_a_file,
     ]
     for damage in damages:
@@ -121,7 +122,7 @@ def test_paths_that_no_file_system_has(path):
 
 def test_files_that_are_not_the_manifest_s_are_not_published(bundle, tmp_path):
     opened = Bundle.open(bundle)
-    for files in ({}, {"encoder.onnx": b"other"}, {"other.onnx": opened.variant_path()}):
+    for files in ({}, {"encoder.onnx": b"other"}, {"other.onnx": opened.path / "encoder.onnx"}):
         with pytest.raises(BundleCorruptError):
             write_bundle(tmp_path / "new", opened.manifest, files)
         with pytest.raises(BundleCorruptError):
@@ -141,7 +142,7 @@ def test_an_overwrite_that_fails_at_the_last_step_keeps_the_old_bundle(bundle, t
 
     monkeypatch.setattr(Path, "replace", refuse_the_fresh_one)
     with pytest.raises(BundleError, match="cannot be written: .*No space left"):
-        write_bundle(bundle, opened.manifest, {"encoder.onnx": opened.variant_path()}, overwrite=True)
+        write_bundle(bundle, opened.manifest, {"encoder.onnx": opened.path / "encoder.onnx"}, overwrite=True)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     Bundle.open(bundle)
@@ -156,7 +157,7 @@ def test_nothing_is_seen_at_the_path_before_it_is_whole(bundle, tmp_path, monkey
         return rename(self, destination)
 
     monkeypatch.setattr(Path, "replace", watch)
-    write_bundle(target, opened.manifest, {"encoder.onnx": opened.variant_path()})
+    write_bundle(target, opened.manifest, {"encoder.onnx": opened.path / "encoder.onnx"})
     assert seen == [(False, False), (False, True)]  # the manifest by rename, then the bundle by rename
 
 
@@ -165,11 +166,37 @@ def test_a_read_only_destination(bundle, tmp_path):
     opened = Bundle.open(bundle)
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(BundleError, match="cannot be written: .*Permission denied"):
-        write_bundle(tmp_path / "closed" / "new", opened.manifest, {"encoder.onnx": opened.variant_path()})
+        write_bundle(tmp_path / "closed" / "new", opened.manifest, {"encoder.onnx": opened.path / "encoder.onnx"})
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc, the one folder where root cannot write either")
 def test_a_destination_that_nobody_can_write(bundle):
     opened = Bundle.open(bundle)
     with pytest.raises(BundleError, match="cannot be written"):
-        write_bundle(Path("/proc/lodisc-bundle"), opened.manifest, {"encoder.onnx": opened.variant_path()})
+        write_bundle(Path("/proc/lodisc-bundle"), opened.manifest, {"encoder.onnx": opened.path / "encoder.onnx"})
+
+
+def test_everything_that_is_hashed_is_checked(bundle):
+    (bundle / "golden.json").write_text("{}")
+    edit(bundle, lambda m: m.update(golden_sha256="0" * 64))
+    with pytest.raises(BundleCorruptError, match=r"golden\.json has sha256"):
+        Bundle.open(bundle)
+    (bundle / "golden.json").unlink()
+    with pytest.raises(BundleCorruptError, match=r"golden\.json cannot be read"):
+        Bundle.open(bundle)
+
+
+def test_weights_apart_decide_the_id_and_graphs_of_other_outputs_do_not(bundle):
+    manifest = Bundle.open(bundle).manifest
+    fp32 = manifest.variants["fp32"]
+    graphs = [Graph(file="encoder.onnx", outputs=["embedding"]), Graph(file="patches.onnx", outputs=["embedding"])]
+    hashes = {"encoder.onnx": "a" * 64, "patches.onnx": "b" * 64, "encoder.weights": "c" * 64}
+
+    def id_with(**changed):
+        variant = replace(fp32, graphs=graphs, sha256={**hashes, **changed})
+        return id_of(replace(manifest, variants={"fp32": variant}))
+
+    assert id_with() == bundle_id(["a" * 64, "c" * 64], manifest.preprocessing)
+    assert id_with(**{"patches.onnx": "d" * 64}) == id_with()
+    assert id_with(**{"encoder.weights": "d" * 64}) != id_with()
+    assert id_with(**{"encoder.onnx": "d" * 64}) != id_with()

@@ -6,6 +6,7 @@ import pytest
 
 from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
+from encoder.tensorrt import find_gpu
 
 pytestmark = [
     pytest.mark.gpu,
@@ -22,3 +23,10 @@ def test_cuda_embeds_as_the_cpu_does(tiny_bundle):
     expected = ImageEncoder(bundle).encode(pixels).embedding_BD
     found = ImageEncoder(bundle, providers=("cuda", "cpu")).encode(pixels).embedding_BD
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_the_gpu_has_a_name_and_a_compute_capability():
+    gpu = find_gpu()
+    assert gpu is not None
+    assert gpu.name
+    assert float(gpu.compute_capability) >= 5

@@ -9,12 +9,12 @@ import onnx
 import onnxruntime
 import pytest
 from pictures import drawn, file_bytes
-from tiny_encoder import write_tiny_bundle
+from tiny_encoder import tiny_variant, write_tiny_bundle
 
 from encoder.bundle import Bundle, write_bundle
 from encoder.errors import BundleCorruptError, PictureError, ProviderUnavailableError
 from encoder.image_encoder import ImageEncoder
-from encoder.manifest import bundle_id
+from encoder.manifest import EngineTarget, Graph, id_of
 from encoder.preprocessing import decode_picture, preprocess
 
 
@@ -88,8 +88,9 @@ def test_a_provider_that_does_not_become_active_is_an_error(tiny_bundle, monkeyp
 
 def test_a_file_that_is_no_encoder(tmp_path):
     bundle = Bundle.open(write_tiny_bundle(tmp_path / "bundle"))
-    for damage in (bundle.variant_path().read_bytes()[:700], b"not onnx"):
-        bundle.variant_path().write_bytes(damage)
+    graph = bundle.path / "encoder.onnx"
+    for damage in (graph.read_bytes()[:700], b"not onnx"):
+        graph.write_bytes(damage)
         with pytest.raises(BundleCorruptError, match="cannot be loaded") as caught:
             ImageEncoder(bundle)
         assert "\n" not in caught.value.message
@@ -140,16 +141,17 @@ def test_a_provider_named_twice_is_one(tiny_bundle):
     assert ImageEncoder(Bundle.open(tiny_bundle), providers=("cpu", "cpu")).dim == 24
 
 
-def edited_bundle(path, source, change_graph=lambda model: None, **changes):
+def edited_bundle(path, source, change_graph=lambda model: None, graph_outputs=None, **changes):
     """A sound bundle whose graph and manifest do not belong together."""
     manifest = Bundle.open(source).manifest
-    model = onnx.load(Bundle.open(source).variant_path())
+    model = onnx.load(source / "encoder.onnx")
     change_graph(model)
     graph = model.SerializeToString()
-    sha256 = hashlib.sha256(graph).hexdigest()
-    manifest = replace(manifest, variants={"fp32": replace(manifest.variants["fp32"], sha256=sha256)}, **changes)
-    manifest = replace(manifest, id=bundle_id(sha256, manifest.preprocessing))
-    return write_bundle(path, manifest, {"encoder.onnx": graph})
+    variant = tiny_variant(hashlib.sha256(graph).hexdigest())
+    if graph_outputs:
+        variant = replace(variant, graphs=[Graph(file="encoder.onnx", outputs=graph_outputs)])
+    manifest = replace(manifest, variants={"fp32": variant}, **changes)
+    return write_bundle(path, replace(manifest, id=id_of(manifest)), {"encoder.onnx": graph})
 
 
 def fix_the_batch(model):
@@ -161,7 +163,7 @@ def test_a_graph_that_is_not_the_manifest_s(tmp_path, tiny_bundle):
     cases = {
         "with 23 dimensions": {"embedding_dim": 23},
         r"patch grid of \(3, 3\)": {"patch_grid": (3, 3)},
-        r"says \['embedding'\]": {"outputs": ["embedding"]},
+        r"says \['embedding'\]": {"outputs": ["embedding"], "graph_outputs": ["embedding"]},
         r"expected one input pixels, tensor\(uint8\), \[batch, 64, 64, 3\]": {
             "preprocessing": replace(preprocessing, image_size=64)
         },
@@ -175,9 +177,88 @@ def test_a_graph_that_is_not_the_manifest_s(tmp_path, tiny_bundle):
 
 def test_an_encoder_without_attention_says_so(tmp_path, tiny_bundle, pixels):
     bundle = edited_bundle(
-        tmp_path / "plain", tiny_bundle, lambda model: model.graph.output.pop(), outputs=["embedding"], patch_grid=None
+        tmp_path / "plain",
+        tiny_bundle,
+        lambda model: model.graph.output.pop(),
+        graph_outputs=["embedding"],
+        outputs=["embedding"],
+        patch_grid=None,
     )
     encoder = ImageEncoder(bundle)
     assert encoder.encode(pixels).attention_BP is None
     with pytest.raises(ValueError, match="no attention output"):
         encoder.encode(pixels, attention=True)
+
+
+def tokens_for_attention(model):
+    """Give the patches' mean colours, (B, P, 3), as features in place of the scores."""
+    model.graph.output.pop()
+    model.graph.node.extend(
+        [
+            onnx.helper.make_node("Reshape", ["patches", "flat_shape"], ["flat_patches"]),
+            onnx.helper.make_node("Transpose", ["flat_patches"], ["tokens"], perm=[0, 2, 1]),
+        ]
+    )
+    shape = np.array([-1, 3, 16], np.int64)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(shape, "flat_shape"))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("tokens", onnx.TensorProto.FLOAT, ["batch", 16, 3]))
+
+
+def test_without_cls_patches_are_scored_by_the_norms_of_their_features(tmp_path, tiny_bundle, pixels):
+    outputs = ["embedding", "tokens"]
+    bundle = edited_bundle(
+        tmp_path / "norms", tiny_bundle, tokens_for_attention, graph_outputs=outputs, outputs=outputs, token_dim=3
+    )
+    encoded = ImageEncoder(bundle).encode(pixels, attention=True, tokens=True)
+    assert encoded.tokens_BPE.shape == (9, 16, 3)
+    means = pixels.reshape(9, 4, 8, 4, 8, 3).mean(axis=(2, 4)).reshape(9, 16, 3)  # of the 4 x 4 patches of 8 x 8 pixels
+    np.testing.assert_allclose(encoded.tokens_BPE, means, atol=1e-3)
+    norms = np.sqrt((means**2).sum(axis=2))
+    np.testing.assert_allclose(encoded.attention_BP, norms / norms.sum(axis=1, keepdims=True), atol=1e-5)
+    assert ImageEncoder(bundle).encode(pixels, attention=True).tokens_BPE is None
+
+
+ELSEWHERE = EngineTarget(
+    gpu="NVIDIA X", compute_capability="99.0", tensorrt="10", onnxruntime="1.0", batch_sizes=[1, 8]
+)
+
+
+def test_an_engine_for_another_machine_is_an_error_unless_a_fallback_was_allowed(tiny_bundle, pixels, caplog):
+    bundle = Bundle.open(tiny_bundle)
+    engine = replace(bundle.variant(), built_for=ELSEWHERE)
+    variants = {**bundle.manifest.variants, "tensorrt": engine}
+    bundle = Bundle(bundle.path, replace(bundle.manifest, variants=variants))
+    with pytest.raises(ProviderUnavailableError, match=r"variant tensorrt .* cannot run: .*built for NVIDIA X"):
+        ImageEncoder(bundle, variant="tensorrt")
+    encoder = ImageEncoder(bundle, variant="tensorrt", allow_fallback=True)
+    assert encoder.variant == "fp32"
+    assert "running fp32 instead, as was allowed" in caplog.text
+    np.testing.assert_array_equal(encoder.encode(pixels).embedding_BD, ImageEncoder(bundle).encode(pixels).embedding_BD)
+
+
+def test_a_missing_provider_is_left_out_where_that_was_allowed(tiny_bundle, caplog, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    ImageEncoder(Bundle.open(tiny_bundle), providers=("cuda", "cpu"), allow_fallback=True)
+    assert "cuda was asked for, but this ONNX Runtime offers only CPUExecutionProvider" in caplog.text
+    with pytest.raises(ProviderUnavailableError, match="no provider to run on"):
+        ImageEncoder(Bundle.open(tiny_bundle), providers=("cuda",), allow_fallback=True)
+
+
+@pytest.mark.parametrize("num_pictures", [1, 5, 9, 33])
+def test_batches_are_filled_up_to_a_few_sizes_where_a_gpu_computes(tiny_bundle, num_pictures):
+    encoder, seen = ImageEncoder(Bundle.open(tiny_bundle)), []
+    pixels = np.random.default_rng(0).integers(0, 256, (num_pictures, 32, 32, 3), np.uint8)
+    expected = encoder.encode(pixels, attention=True)
+    encoder._providers = ["cuda", "cpu"]  # what it would be told on a GPU; the session stays the CPU's
+    session = encoder._sessions["encoder.onnx"]
+
+    class Watched:
+        def run(self, names, feed):
+            seen.append(len(feed["pixels"]))
+            return session.run(names, feed)
+
+    encoder._sessions["encoder.onnx"] = Watched()
+    found = encoder.encode(pixels, attention=True)
+    np.testing.assert_allclose(found.embedding_BD, expected.embedding_BD, atol=1e-6)
+    np.testing.assert_allclose(found.attention_BP, expected.attention_BP, atol=1e-6)
+    assert seen == {1: [1], 5: [8], 9: [16], 33: [32, 1]}[num_pictures]

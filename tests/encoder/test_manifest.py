@@ -38,11 +38,11 @@ FAULTS = {
     "bool for a number": (lambda m: m.update(embedding_dim=True), "expected a whole number"),
     "wrong length": (lambda m: m["preprocessing"].update(mean=[1, 2]), "expected a list of 3"),
     "not finite": (lambda m: m["figures"].update(map=float("nan")), "figures.map is nan, expected a finite number"),
-    "newer format": (lambda m: m.update(format_version=2), "format_version is 2, this program reads up to 1"),
+    "newer format": (lambda m: m.update(format_version=3), "format_version is 3, this program reads up to 2"),
     "unknown resize": (lambda m: m["preprocessing"].update(resize="crop"), "resize is 'crop', expected one of"),
     "crop out of range": (lambda m: m["preprocessing"].update(crop_fraction=0), "crop_fraction is 0"),
     "no embedding": (lambda m: m.update(outputs=["attention"]), "expected 'embedding' among them"),
-    "path as file": (lambda m: m["variants"]["fp32"].update(file="../../etc/passwd"), "not a plain file name"),
+    "path as file": (lambda m: m["variants"]["fp32"].update(sha256={"../../etc/passwd": ""}), "not a plain file name"),
     "no fp32": (lambda m: m.update(variants={}), "expected 'fp32' among them"),
     "wrong type inside a list": (lambda m: m.update(outputs=["embedding", 1]), "outputs[1] is 1, expected a string"),
     "list for an object": (lambda m: m.update(figures=[]), "figures is [], expected an object"),
@@ -60,7 +60,22 @@ FAULTS = {
     "zero std": (lambda m: m["preprocessing"].update(std=[1, 0, 1]), "expected above 0"),
     "no dimensions": (lambda m: m.update(embedding_dim=0), "expected at least 1"),
     "grid of nothing": (lambda m: m.update(patch_grid=[0, 4]), "patch_grid is (0, 4), expected at least 1 x 1"),
-    "attention without a grid": (lambda m: m.update(patch_grid=None), "not null where there is attention"),
+    "attention without a grid": (lambda m: m.update(patch_grid=None), "not null where patches are an output"),
+    "tokens without a width": (lambda m: m["outputs"].append("tokens"), "token_dim is None, expected at least 1"),
+    "an output of another name": (lambda m: m["outputs"].append("heat"), "expected of embedding, attention, tokens"),
+    "no graph": (lambda m: m["variants"]["fp32"].update(graphs=[]), "variant 'fp32' has no graph"),
+    "a graph that is not hashed": (
+        lambda m: m["variants"]["fp32"]["graphs"][0].update(file="other.onnx"),
+        "has a graph whose file is not among its sha256",
+    ),
+    "a graph without the embedding": (
+        lambda m: m["variants"]["fp32"]["graphs"][0].update(outputs=["attention"]),
+        "has a graph without the embedding",
+    ),
+    "pruning of everything": (
+        lambda m: m["variants"]["fp32"].update(pruning={"after_layer": 1, "keep_ratio": 0.0}),
+        "has a pruning that is out of range",
+    ),
     "key of two lines": (lambda m: m.update({"a\nb": 1}), r"unknown key 'a\nb' in manifest"),
     "dictionary key of two lines": (lambda m: m["figures"].update({"a\nb": "x"}), r"figures.'a\nb' is 'x'"),
     "endless value": (lambda m: m.update(embedding_dim="9" * 10_000), "99..., expected a whole number"),
@@ -99,7 +114,29 @@ def test_a_manifest_that_is_none(bundle, content):
         load_manifest(bundle)
 
 
+def test_a_manifest_of_the_first_format_still_opens(bundle):
+    now = load_manifest(bundle)
+
+    def older(m):
+        fp32 = m["variants"]["fp32"]
+        m["format_version"] = 1
+        m["variants"]["fp32"] = {
+            "file": "encoder.onnx", "sha256": fp32["sha256"]["encoder.onnx"], "precision": "fp32", "parity": {}
+        }  # fmt: skip
+        for name in ("token_dim", "golden_sha256", "source"):
+            del m[name]
+
+    edit(bundle, older)
+    read = load_manifest(bundle)
+    assert read.variants["fp32"] == replace(now.variants["fp32"], method="as trained")
+    assert (read.id, read.outputs, read.token_dim) == (now.id, now.outputs, None)
+    edit(bundle, lambda m: m["variants"]["fp32"].pop("sha256"))
+    with pytest.raises(ManifestError, match=r"sha256.encoder.onnx is None"):
+        load_manifest(bundle)
+
+
 PATH_LIKE = [
+    "golden.json",
     "../encoder.onnx",
     "/etc/passwd",
     "a/b.onnx",
@@ -116,7 +153,7 @@ PATH_LIKE = [
 
 @pytest.mark.parametrize("name", PATH_LIKE, ids=ascii)
 def test_a_variant_is_a_plain_file_name(bundle, name):
-    edit(bundle, lambda m: m["variants"]["fp32"].update(file=name))
+    edit(bundle, lambda m: m["variants"]["fp32"].update(sha256={name: "0" * 64}))
     with pytest.raises(ManifestError, match="not a plain file name"):
         load_manifest(bundle)
 
@@ -139,7 +176,7 @@ def test_every_key_is_required_and_none_is_invented(bundle):
 
 def test_an_older_reader_is_told_to_update_before_anything_else(bundle):
     edit(bundle, lambda m: m.update(format_version=7, something_new={}))
-    with pytest.raises(ManifestError, match=r"format_version is 7, this program reads up to 1; update"):
+    with pytest.raises(ManifestError, match=r"format_version is 7, this program reads up to 2; update"):
         load_manifest(bundle)
 
 

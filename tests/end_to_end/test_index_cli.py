@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -235,3 +236,32 @@ def test_help_has_examples(arguments):
 
 def test_version():
     assert lodisc("--version").stdout.startswith("lodisc")
+
+
+def test_dry_run_tells_counts_time_and_size_and_writes_nothing(tmp_path, tiny_bundle, picture_folder, catalogue):
+    build = ("index", "build", tmp_path / "none", "--images", picture_folder, "--bundle", tiny_bundle, "--dry-run")
+    done = lodisc(*build)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "12 pictures: 12 new, 0 with ids" in done.stdout
+    assert re.search(r"trial +12 pictures at [\d.]+/s, limited by \w+; 0 cannot be used", done.stdout)
+    assert re.search(r"estimate +[\d.]+ s and [\d.]+ MB", done.stdout)
+    assert not (tmp_path / "none").exists()
+    known = json.loads(
+        lodisc(
+            "index", "build", catalogue, "--images", picture_folder, "--bundle", tiny_bundle, "--dry-run", "--json"
+        ).stdout
+    )
+    assert (known["known"], known["new"], known["seconds"], known["disk_bytes"]) == (12, 0, 0, 0)
+
+
+def test_a_shard_that_breaks_off_is_told_and_nothing_is_pruned(tmp_path, tiny_bundle, picture_folder):
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for path in sorted(picture_folder.rglob("*.png")):
+            tar.add(path, path.relative_to(picture_folder).as_posix())
+    build = ("index", "build", tmp_path / "c", "--images", tmp_path / "x.tar", "--bundle", tiny_bundle, "--prune")
+    assert "12 encoded" in lodisc(*build).stdout
+    (tmp_path / "x.tar").write_bytes((tmp_path / "x.tar").read_bytes()[:20_000])
+    done = lodisc(*build)
+    assert done.returncode == 1
+    assert "a part of the source could not be read" in done.stderr
+    assert "kept, because they may be in the part that could not be read" in done.stdout

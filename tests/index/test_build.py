@@ -3,7 +3,9 @@
 import csv
 import os
 import shutil
+import tarfile
 from io import BytesIO
+from threading import Event
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
 from index.build import build, open_for_build
 from index.catalogue import Catalogue
-from index.sources import read_source
+from index.estimate import estimate
+from index.sources.reading import read_source
 
 
 @pytest.fixture
@@ -257,3 +260,109 @@ def test_a_place_below_a_file_is_no_place_for_a_catalogue(index, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CatalogueError, match="lies in a file"):
         open_for_build(tmp_path / "file" / "catalogue", index.bundle)
+
+
+def test_several_encoder_calls_at_once_give_the_same_catalogue(index, tmp_path):
+    """Batches are committed in order, and copies wait for the call that encodes their content."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(150):
+        (folder / f"{number:03}.png").write_bytes(file_bytes(drawn((number % 40, 90, 30), number % 40)))
+    report = index(folder, batch_size=4, encoder_calls=3, threads=3)
+    assert (report.encoded, report.reused) == (40, 110)
+    encoder = ImageEncoder(index.bundle)
+    with opened(index) as catalogue:
+        for number in range(150):
+            name = f"{number:03}.png"
+            encoded = encoder.encode_pictures([(folder / name).read_bytes()])[0]
+            assert catalogue.embedding(name) @ encoded.embedding_BD[0] == pytest.approx(1, abs=1e-5)
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, BytesIO(data))
+
+
+def test_an_id_in_two_shards_is_one_item_and_a_rejected_row(index, tmp_path):
+    for shard, seed in (("a", 1), ("b", 2)):
+        write_tar(tmp_path / f"{shard}.tar", [("1.png", file_bytes(drawn((9, 9, 90), seed))), (f"{shard}.png", b"no")])
+    report = index(tmp_path / "?.tar")
+    assert (report.total, report.encoded, report.num_rejected) == (4, 1, 3)
+    reasons = dict(report.rejected)
+    assert f"tar://1.png::file://{tmp_path / 'a.tar'}" in reasons[f"tar://1.png::file://{tmp_path / 'b.tar'}"]
+    with opened(index) as catalogue:
+        assert catalogue.get("1.png").source == f"tar://1.png::file://{tmp_path / 'a.tar'}"
+
+
+def test_what_may_be_in_an_unreadable_part_is_not_pruned(index, tmp_path):
+    members = [(f"{number}.png", file_bytes(drawn((number, 9, 90), number))) for number in range(20)]
+    write_tar(tmp_path / "x.tar", members)
+    assert index(tmp_path / "x.tar").encoded == 20
+    whole = (tmp_path / "x.tar").read_bytes()
+    (tmp_path / "x.tar").write_bytes(whole[: whole.index(members[10][1]) + 50])
+    report = index(tmp_path / "x.tar", prune=True)
+    assert (report.incomplete, report.pruned, report.not_in_source) == (True, False, 11)
+    assert report.rejected[0][0] == str(tmp_path / "x.tar")
+    write_tar(tmp_path / "x.tar", members[:15])
+    report = index(tmp_path / "x.tar", prune=True)
+    assert (report.incomplete, report.pruned, report.not_in_source, report.unchanged) == (False, True, 5, 15)
+
+
+def test_a_run_that_is_asked_to_stop_keeps_what_is_committed_and_the_next_goes_on(index, picture_folder):
+    stop = Event()
+    stop.set()
+    report = index(picture_folder, batch_size=2, stop=stop, prune=True)
+    assert (report.stopped, report.encoded) == (True, 2)
+    report = index(picture_folder, batch_size=2)
+    assert (report.unchanged, report.encoded) == (2, 10)
+
+
+def test_more_rejections_than_a_report_holds_are_all_in_the_file(index, tmp_path):
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    for number in range(130):
+        (folder / f"{number:03}.png").write_bytes(b"no picture")
+    report = index(folder)
+    assert (report.num_rejected, len(report.rejected)) == (130, 100)
+    with (index.path / "rejected.csv").open(newline="") as file:
+        assert len(list(csv.reader(file))) == 131
+
+
+def test_rows_of_other_pictures_are_kept_if_asked(index, picture_folder):
+    for name in ("a", "b"):
+        (picture_folder / f"{name}.png").write_bytes(b"no")
+    index(picture_folder)
+    (picture_folder / "a.png").write_bytes((picture_folder / "red" / "0.png").read_bytes())
+    index(picture_folder / "red", keep_rejected=lambda location: location.endswith("/b.png"))
+    with (index.path / "rejected.csv").open(newline="") as file:
+        assert [row[0] for row in csv.reader(file)] == ["path", str(picture_folder / "b.png")]
+
+
+def test_a_snapshot_is_put_off_until_enough_has_changed(index, picture_folder):
+    index(picture_folder / "red")
+    index(picture_folder / "green", prune=None, compact_after=4)
+    with opened(index) as catalogue:
+        assert catalogue.stats().items == 4, "red and green have the same names here"
+    report = index(picture_folder, prune=None, compact_after=100)
+    assert "snapshot" not in report.stage_seconds
+    with opened(index) as catalogue:
+        assert (catalogue.stats().items, catalogue.stats().tail_items) == (16, 12)
+
+
+def test_an_estimate_counts_measures_and_writes_nothing(index, picture_folder, tmp_path):
+    index(picture_folder / "red")
+    (picture_folder / "red" / "9.png").write_bytes(b"no")
+    (picture_folder / "red" / "0.png").unlink()
+    before = sorted((path, path.stat().st_mtime_ns) for path in index.path.rglob("*"))
+    told = estimate(index.path, index.bundle, ImageEncoder(index.bundle), read_source(picture_folder / "red"))
+    assert (told.total, told.known, told.new, told.not_in_source) == (4, 3, 1, 1)
+    assert (told.sampled, told.unusable) == (4, 1)
+    assert told.seconds > 0
+    assert sorted((path, path.stat().st_mtime_ns) for path in index.path.rglob("*")) == before
+    told = estimate(tmp_path / "none", index.bundle, ImageEncoder(index.bundle), read_source(picture_folder))
+    assert (told.known, told.new) == (0, 12)
+    assert told.disk_bytes > 12 * 200
+    assert not (tmp_path / "none").exists()

@@ -9,7 +9,8 @@ from encoder.errors import ConfigError
 from index.catalogue import Catalogue
 from index.items import NewItem
 from index.ranks import folder_ranks, in_order, read_ranks
-from index.sources import DEFAULT_RANKS, read_source
+from index.sources.picture import DEFAULT_RANKS
+from index.sources.reading import read_source
 from index.vote import vote
 
 
@@ -59,7 +60,7 @@ def test_one_folder_is_one_rank_whatever_lies_deeper(tmp_path):
     for path in ("Vanessa/atalanta/1.jpg", "Vanessa/2.jpg", "3.jpg"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"")
-    found = {picture.id: picture.labels for picture in read_source(tmp_path, ("species", "genus"))}
+    found = {one.facts.id: one.facts.labels for one in read_source(str(tmp_path), ("species", "genus"))}
     assert found == {
         "Vanessa/atalanta/1.jpg": {"species": "atalanta", "genus": "Vanessa"},
         "Vanessa/2.jpg": {"genus": "Vanessa"},

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from encoder.bundle import write_bundle
-from encoder.manifest import Manifest, Preprocessing, Variant, bundle_id
+from encoder.manifest import Graph, Manifest, Preprocessing, Variant, bundle_id
 
 SIDE, GRID, DIM = 32, 4, 24
 
@@ -64,13 +64,16 @@ def write_tiny_bundle(path: Path, *, seed: int = 0, name: str = "tiny") -> Path:
         mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0),
     )  # fmt: skip
     manifest = Manifest(
-        id=bundle_id(sha256, preprocessing),
+        id=bundle_id([sha256], preprocessing),
         name=name,
         embedding_dim=DIM,
+        token_dim=None,
         preprocessing=preprocessing,
         patch_grid=(GRID, GRID),
         outputs=["embedding", "attention"],
-        variants={"fp32": Variant(file="encoder.onnx", sha256=sha256, precision="fp32", parity={})},
+        variants={"fp32": tiny_variant(sha256)},
+        golden_sha256=None,
+        source="drawn by lot",
         feature="mean colours",
         licence="Apache-2.0",
         trained_on="nothing: random weights",
@@ -81,3 +84,16 @@ def write_tiny_bundle(path: Path, *, seed: int = 0, name: str = "tiny") -> Path:
     )
     write_bundle(path, manifest, {"encoder.onnx": graph})
     return path
+
+
+def tiny_variant(sha256: str) -> Variant:
+    """The one variant of a tiny bundle: one graph, its weights inside."""
+    return Variant(
+        precision="fp32",
+        method="as it was drawn",
+        graphs=[Graph(file="encoder.onnx", outputs=["embedding", "attention"])],
+        sha256={"encoder.onnx": sha256},
+        pruning=None,
+        built_for=None,
+        parity={},
+    )

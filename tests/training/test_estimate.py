@@ -54,3 +54,10 @@ def test_the_command_prints_and_writes_nothing(photos, tmp_path, capsys):
 def test_faults_are_those_of_the_run(photos):
     with pytest.raises(ConfigError, match="--batch-size 12 or less"):
         estimate_run(Recipe(**RECIPE.__dict__ | {"batch_size": 13}), photos, CPU)
+    with pytest.raises(ConfigError, match="absent.pth do not exist"):
+        estimate_run(Recipe(**RECIPE.__dict__ | {"init": "absent.pth"}), photos, CPU)
+
+
+def test_nothing_is_fetched_for_it(photos):
+    recipe = Recipe(**RECIPE.__dict__ | {"init": "https://weights.invalid/vit.pth"})
+    assert estimate_run(recipe, photos, CPU).num_steps == estimate_run(RECIPE, photos, CPU).num_steps

@@ -158,6 +158,14 @@ def test_the_command_prints_tables_and_json(run, photos, capsys):
     assert answer["confusions"] == []
 
 
+def test_all_without_pictures_to_learn_from_says_what_is_left_out(run, photos, capsys, caplog):
+    assert main(["evaluate", str(run), "--data", str(photos), "--protocol", "all", "--no-baselines"]) == 0
+    printed = capsys.readouterr().out
+    assert "kNN top-1" in printed
+    assert "linear" not in printed
+    assert "linear probing is left out: it needs pictures to learn from; name them with --gallery" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -250,6 +250,8 @@ def test_what_does_not_fit_names_the_flag_that_mends_it(tmp_path):
         (dinov3_file(), {"num_registers": 4}, "--positions rope"),
         (timm_file(), {"positions": "rope"}, "--positions sincos"),
         (timm_file() | {"blocks.0.attn.q_norm.weight": noise(64)}, {}, "q_norm.weight has no place"),
+        (timm_file() | {"norm_pre.weight": noise(WIDTH)}, {}, "norm_pre.weight has no place"),
+        ({name: t for name, t in timm_file().items() if name != "pos_embed"}, {}, "--positions rope"),
         ({name: t for name, t in timm_file().items() if "blocks.3.mlp.fc2" not in name}, {}, "fc2.bias, .* is missing"),
         ({"conv1.weight": noise(64, 3, 7, 7), "layer1.0.bn1.weight": noise(64)}, {}, "nothing matched"),
         ({"class_token": noise(1, 1, WIDTH)}, {}, "nothing in"),

@@ -1,5 +1,6 @@
 """Spread and effective rank by hand, what counts as collapse, and measuring that changes nothing."""
 
+import copy
 import math
 
 import pytest
@@ -53,13 +54,18 @@ def test_what_is_healthy_goes_on():
 
 
 @pytest.fixture
-def monitor(tmp_path):
+def feature(request):
+    return getattr(request, "param", "cls")
+
+
+@pytest.fixture
+def monitor(tmp_path, feature):
     photos = write_picture_folder(tmp_path / "photos", per_label=5)
     listing = list_split(photos, "folder", "train", labelled=True)
     store = open_picture_store(listing, photos, tmp_path / "cache", 32)
     recipe = Recipe(encoder="nano", image_size=32, patch_size=8, hidden_dim=32, projection_dim=16)
     labels = [path.split("/")[0] for path in store.paths]
-    return Monitor(build_model(recipe).train(), store, (store, labels), 32, torch.device("cpu"))
+    return Monitor(build_model(recipe).train(), store, (store, labels), feature, 32, torch.device("cpu"))
 
 
 def test_held_out_retrieval_is_that_of_the_backbone_on_the_middle_of_each_picture(monitor):
@@ -71,10 +77,30 @@ def test_held_out_retrieval_is_that_of_the_backbone_on_the_middle_of_each_pictur
     assert monitor.retrieval() == expected
 
 
+@pytest.mark.parametrize("feature", ["mean", "predictor", "cls+projector"], indirect=True)
+def test_held_out_retrieval_is_by_the_feature_that_export_gives(monitor, feature):
+    pixels = torch.from_numpy(monitor.store.pixels_NQQ3.copy()).permute(0, 3, 1, 2).float() / 255
+    views = normalise(centre_views(pixels, torch.from_numpy(monitor.store.aspect_N), 32))
+    model = copy.deepcopy(monitor.model).eval()
+    with torch.no_grad():
+        features = model.base.backbone(views)
+        projected = model.base.projector(features.cls_BD)
+        parts = {
+            "cls": features.cls_BD, "mean": features.patches_BPD.mean(dim=1), "projector": projected,
+            "predictor": model.predictor(projected),
+        }  # fmt: skip
+        units = [parts[name] / parts[name].norm(dim=1, keepdim=True) for name in feature.split("+")]
+    found, expected = monitor.retrieval(), leave_one_out(torch.cat(units, dim=1).numpy(), monitor.held_out[1])
+    assert found.mean_average_precision == pytest.approx(expected.mean_average_precision, abs=1e-3)
+    assert monitor.retrieval() == found
+    assert all(module.training for module in monitor.model.modules())
+
+
 def test_measuring_changes_nothing(monitor):
     before = {name: value.clone() for name, value in monitor.model.state_dict().items()}
     state = torch.get_rng_state()
     spread, picture = monitor.spread(), monitor.mask_picture()
+    monitor.retrieval()
     assert torch.equal(torch.get_rng_state(), state)
     assert monitor.model.training
     after = monitor.model.state_dict()

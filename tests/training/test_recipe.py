@@ -48,6 +48,12 @@ def test_whole_numbers_pass_as_floats():
         ({"crop_min": 0.9, "crop_max": 0.5}, "crop_min is 0.9"),
         ({"stem": "conv", "patch_size": 14, "image_size": 56}, "patch_size is 14, expected a power of two"),
         ({"blur_prob": [0.1, 2.0]}, "blur_prob"),
+        ({"lr": float("inf")}, "lr is inf, expected a finite number"),
+        ({"temperature": float("nan")}, "temperature is nan, expected a finite number"),
+        (
+            {"image_size": 32, "keep_ratio": 0.2},
+            "keep_ratio is 0.2, expected large enough to keep one of the 4 patches",
+        ),
     ],
 )
 def test_faults_name_the_field_what_it_is_and_what_it_must_be(values, message):

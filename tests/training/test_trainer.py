@@ -127,6 +127,18 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(photos,
     load_model(tmp_path / "run")
 
 
+def test_a_gradient_that_is_no_number_stops_before_its_weights_are_saved(photos, tmp_path, monkeypatch):
+    recipe = Recipe(**TINY)
+    train(recipe, photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
+    monkeypatch.setattr("training.trainer.SAVE_EVERY_S", -1.0)  # save every step
+    # The loss is 0, and the slope of a square root at 0 is infinite.
+    monkeypatch.setattr("training.model.info_nce", lambda q, k, t, first: (q.sum() * 0).sqrt())
+    with pytest.raises(TrainingError, match=r"the gradient is nan in epoch 2; lower --lr"):
+        train(recipe, photos, tmp_path / "run", device=CPU, quiet=True)
+    assert read_state(tmp_path / "run").step == 2
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors(tmp_path / "run").values())
+
+
 def test_unreadable_pictures_are_skipped_and_named(photos, tmp_path, caplog):
     (photos / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no")
     train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=1, quiet=True)
@@ -264,6 +276,8 @@ def test_faults_are_one_clear_line_and_exit_code_2(photos, tmp_path):
     run = tmp_path / "run"
     for arguments, message in (
         (("train", "--data", tmp_path / "nowhere", "--out", run), "does not exist"),
+        (("train", "--data", tmp_path / "bad.toml", "--out", run), "is a file, expected a folder"),
+        (("train", "--data", photos, "--out", tmp_path / "bad.toml"), "choose another --out"),
         (("train", "--data", tmp_path / "empty", "--out", run), "holds no pictures"),
         (("train", "no-such-recipe", "--data", photos, "--out", run), "one of: authors"),
         (("train", tmp_path / "bad.toml", "--data", photos, "--out", run), "unknown recipe field encodr"),

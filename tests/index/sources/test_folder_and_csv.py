@@ -3,7 +3,11 @@
 import pytest
 
 from encoder.errors import SourceError
-from index.sources import read_source
+from index.sources.reading import read_source
+
+
+def facts_of(*source):
+    return [picture.facts for picture in read_source(*source)]
 
 
 def test_sub_folders_are_labels_from_the_inside_out(tmp_path):
@@ -17,12 +21,12 @@ def test_sub_folders_are_labels_from_the_inside_out(tmp_path):
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"")
-    found = {picture.id: picture.labels for picture in read_source(tmp_path)}
+    found = {facts.id: facts.labels for facts in facts_of(tmp_path)}
     assert list(found) == ["Pica/loose.webp", "Pica/pica/a.JPG", "Pica/pica/b.jpg", "top.png"]
     assert found["Pica/pica/b.jpg"] == {"label": "pica", "group": "Pica"}
     assert found["Pica/loose.webp"] == {"label": "Pica"}
     assert found["top.png"] == {}
-    named = {picture.id: picture.labels for picture in read_source(tmp_path, ("species", "genus"))}
+    named = {facts.id: facts.labels for facts in facts_of(tmp_path, ("species", "genus"))}
     assert list(named["Pica/pica/a.JPG"].items()) == [("species", "pica"), ("genus", "Pica")]
 
 
@@ -30,7 +34,7 @@ def test_a_loop_of_links_ends(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.png").write_bytes(b"")
     (tmp_path / "a" / "again").symlink_to(tmp_path)
-    assert [picture.id for picture in read_source(tmp_path)] == ["a/x.png"]
+    assert [facts.id for facts in facts_of(tmp_path)] == ["a/x.png"]
 
 
 def test_csv_columns(tmp_path):
@@ -39,13 +43,13 @@ def test_csv_columns(tmp_path):
         "\ufeffpath,id,label,year,weight,place\nimg/1.jpg,one,finch,2011,1.5,Ulm\nimg/2.jpg,,,,007,1_000\n",
         encoding="utf-8",
     )
-    one, two = read_source(csv)
+    one, two = facts_of(csv)
     assert (one.id, one.labels, one.metadata) == (
         "one",
         {"label": "finch"},
         {"year": 2011, "weight": 1.5, "place": "Ulm"},
     )
-    assert one.path == tmp_path / "img/1.jpg"
+    assert one.location == str(tmp_path / "img/1.jpg")
     assert (two.id, two.labels, two.metadata) == ("img/2.jpg", {}, {"weight": "007", "place": "1_000"})
 
 
@@ -58,21 +62,21 @@ def test_csv_columns(tmp_path):
 )  # fmt: skip
 def test_metadata_is_a_number_only_where_nothing_is_lost(tmp_path, text, value):
     (tmp_path / "list.csv").write_text(f"path,x\na.jpg,{text}\n")
-    (picture,) = read_source(tmp_path / "list.csv")
+    (picture,) = facts_of(tmp_path / "list.csv")
     assert picture.metadata == {"x": value}
     assert type(picture.metadata["x"]) is type(value)
 
 
 def test_ids_have_no_leading_dot_and_column_names_no_spaces(tmp_path):
     (tmp_path / "list.csv").write_text("path, label\n./img/1.jpg, finch\n")
-    (picture,) = read_source(tmp_path / "list.csv")
+    (picture,) = facts_of(tmp_path / "list.csv")
     assert (picture.id, picture.labels) == ("img/1.jpg", {"label": "finch"})
 
 
 def test_csv_ranks_name_the_label_columns(tmp_path):
     csv = tmp_path / "list.csv"
     csv.write_text("genus,path,species\nPica,1.jpg,pica\n", encoding="utf-8")
-    (picture,) = read_source(csv, ("species", "genus"))
+    (picture,) = facts_of(csv, ("species", "genus"))
     assert list(picture.labels.items()) == [("species", "pica"), ("genus", "Pica")]
     assert picture.metadata == {}
 
@@ -113,7 +117,7 @@ def test_missing_empty_and_foreign_sources(tmp_path):
     with pytest.raises(SourceError, match="holds no pictures"):
         read_source(tmp_path / "empty")
     (tmp_path / "x.txt").write_text("")
-    with pytest.raises(SourceError, match="neither a folder nor a .csv"):
+    with pytest.raises(SourceError, match="none of these"):
         read_source(tmp_path / "x.txt")
     (tmp_path / "l.csv").write_text("path\na.jpg\n")
     with pytest.raises(SourceError, match="no column species"):

@@ -1,0 +1,118 @@
+"""Networks of our own ViT: a training run, or published weights that fit it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from encoder.errors import ConfigError
+from encoder.manifest import OUTPUTS, Pruning
+from export.network import Network
+from export.serving_graph import ServingGraph
+from training.checkpoint import RunState, build_model, load_model
+from training.embedding import EmbeddingModel, serving_preprocessing
+from training.initial_weights import InitReport, start_model
+from training.recipe import Recipe, recipe_from_values, recipe_values
+
+
+def run_network(run: Path, *, untrained: bool = False) -> Network:
+    """The encoder of a training run.
+
+    Args:
+        run: folder of `lodisc train`, or one of its checkpoints.
+        untrained: its initial weights instead: the control of a comparison.
+
+    Raises:
+        ConfigError: no checkpoint, or one that cannot be read.
+    """
+    model, state = load_model(run)
+    recipe = state.recipe
+    if untrained:
+        model = build_model(recipe)
+    return _network(
+        EmbeddingModel.from_lodisc(model, recipe.feature),
+        recipe,
+        source="a run of lodisc train",
+        licence="not stated",
+        trained_on="nothing: these are the initial weights of its recipe" if untrained else _trained_on(state),
+        domain="nothing" if untrained else _data_name(Path(state.data)),
+        pictures=Path(state.data),
+    )
+
+
+def published_network(weights: str, settings: Mapping[str, Any]) -> tuple[Network, InitReport]:
+    """Published weights in one of the key layouts that training begins from, as they are.
+
+    Args:
+        weights: a file, an https address, or timm:NAME, as `lodisc train --init` takes it.
+        settings: recipe fields that describe the architecture: encoder, image_size, patch_size ...
+
+    Raises:
+        ConfigError: it cannot be read, or is of another architecture; the message names the flags that mend it.
+    """
+    recipe = recipe_from_values({**settings, "init": weights}, "--init")
+    if recipe.stem != "patch" or any(part in recipe.feature for part in ("projector", "predictor")):
+        raise ConfigError("published weights have a patch stem and the features cls and mean, or both joined by +")
+    model, report = start_model(recipe)
+    assert report is not None
+    if report.kept_random:
+        raise ConfigError(
+            f"{weights} does not fill the whole network; it lacks {', '.join(report.kept_random[:4])}: "
+            "an encoder with random parts would be of no use"
+        )
+    network = _network(
+        EmbeddingModel.from_lodisc(model, recipe.feature),
+        recipe,
+        source=f"{Path(weights).name} ({report.layout} layout)",
+        licence="not stated",
+        trained_on="not stated: published weights, not trained further",
+        domain="not stated",
+        pictures=None,
+    )
+    return network, report
+
+
+def _network(
+    model: EmbeddingModel,
+    recipe: Recipe,
+    *,
+    source: str,
+    licence: str,
+    trained_on: str,
+    domain: str,
+    pictures: Path | None,
+) -> Network:
+    backbone = model.backbone
+
+    def make_graph(outputs: Sequence[str], fused_attention: bool, pruning: Pruning | None) -> ServingGraph:
+        return ServingGraph(model, outputs, fused_attention=fused_attention, pruning=pruning).eval()
+
+    return Network(
+        reference=model,
+        make_graph=make_graph,
+        outputs=OUTPUTS,
+        preprocessing=serving_preprocessing(recipe.image_size),
+        embedding_dim=model.embedding_dim,
+        token_dim=backbone.width,
+        patch_grid=(backbone.grid_size, backbone.grid_size),
+        depth=len(backbone.blocks),
+        source=source,
+        feature=recipe.feature,
+        licence=licence,
+        trained_on=trained_on,
+        domain=domain,
+        recipe=recipe_values(recipe),
+        pictures=pictures,
+    )
+
+
+def _trained_on(state: RunState) -> str:
+    epochs = state.step / max(1, state.num_pictures // state.recipe.batch_size)
+    return (
+        f"{state.num_pictures} unlabelled pictures of {_data_name(Path(state.data))}, {epochs:.0f} epochs, "
+        f"{state.seconds / 60:.0f} minutes"
+    )
+
+
+def _data_name(data: Path) -> str:
+    """What to call a data folder: its name, with its parent's where the name alone says nothing."""
+    return f"{data.parent.name}/{data.name}" if data.name in ("train", "images", "data") else data.name

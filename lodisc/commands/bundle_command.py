@@ -1,0 +1,299 @@
+"""`lodisc bundle`: what a bundle is, whether it still answers as it did, and in what two differ."""
+
+import argparse
+import base64
+import importlib
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from encoder.bundle import Bundle
+from encoder.errors import (
+    BundleError,
+    ConfigError,
+    LodiscError,
+    MissingExtraError,
+    ParityError,
+    PictureError,
+    UndecodablePictureError,
+    UnsupportedFormatError,
+)
+from encoder.golden import load_golden
+from encoder.image_encoder import Encoded, ImageEncoder
+from encoder.manifest import Manifest, Variant
+from encoder.parity import (
+    TOLERANCES,
+    Answers,
+    Embedder,
+    Tolerance,
+    encoder_embedder,
+    measure_parity,
+    measured_tolerance,
+    require_parity,
+)
+
+HELP = """\
+Look at bundles: what one is, whether it is whole and answers as it did when it was exported, in what two differ.
+
+examples:
+  lodisc bundle show bundle/
+  lodisc bundle verify bundle/
+  lodisc bundle verify bundle/ --server http://127.0.0.1:3000
+  lodisc bundle verify bundle/ --run run/
+  lodisc bundle diff bundle/ other-bundle/
+  lodisc bundle register bundle/ --tag butterflies
+
+Each action explains itself: lodisc bundle ACTION --help
+"""
+
+VERIFY_HELP = """\
+Check every file against its hash, then put the golden pictures through each variant and compare with what the network
+gave in torch when the bundle was made. Exit code 1 if something disagrees, 2 if files are damaged.
+
+--server asks a running server for the same pictures; --run asks the network in torch again.
+
+examples:
+  lodisc bundle verify bundle/
+  lodisc bundle verify bundle/ --server http://127.0.0.1:3000
+  lodisc bundle verify bundle/ --run run/
+"""
+
+REGISTER_HELP = """\
+Copy a bundle into BentoML's model store, so that a bentofile.yaml can name it under `models:` and a Bento brings it.
+
+examples:
+  lodisc bundle register bundle/
+  lodisc bundle register bundle/ --tag butterflies
+"""
+SERVER_TIMEOUT_S = 60
+SERVER_BATCH = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(
+        name: str, line: str, description: str, handler: Callable[[argparse.Namespace], int]
+    ) -> argparse.ArgumentParser:
+        added = actions.add_parser(
+            name, help=line, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        added.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of `lodisc export`")
+        added.set_defaults(action_handler=handler)
+        return added
+
+    show = action("show", "what a bundle is", "Say what a bundle is, from its manifest.", _show)
+    show.add_argument("--json", action="store_true", help="print the manifest")
+
+    verify = action("verify", "whether it is whole and answers as it did", VERIFY_HELP, _verify)
+    verify.add_argument("--server", metavar="URL", help="also ask a running server")
+    verify.add_argument("--run", type=Path, metavar="RUN", help="also ask the network in torch")
+    verify.add_argument("--providers", default="cpu", metavar="A,B", help="to run on (default: %(default)s)")
+
+    diff = action("diff", "in what two bundles differ", "List what differs; exit code 1 if anything does.", _diff)
+    diff.add_argument("other", type=Path, metavar="OTHER", help="the other bundle")
+
+    register = action("register", "copy it into BentoML's model store", REGISTER_HELP, _register)
+    register.add_argument("--tag", help="name in the store (default: the bundle's name)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the action."""
+    code: int = args.action_handler(args)
+    return code
+
+
+def _show(args: argparse.Namespace) -> int:
+    bundle = Bundle.open(args.bundle)
+    manifest = bundle.manifest
+    if args.json:
+        print(json.dumps(asdict(manifest), indent=2))
+        return 0
+    rows = {
+        "bundle": f"{args.bundle} ({_megabytes(bundle)})",
+        "name": manifest.name,
+        "id": manifest.id,
+        "knows": manifest.domain,
+        "trained on": manifest.trained_on,
+        "weights": manifest.source,
+        "licence": manifest.licence,
+        "embedding": f"{manifest.feature}, {manifest.embedding_dim} dimensions",
+        "input": f"{manifest.preprocessing.image_size} pixels, {manifest.preprocessing.resize}, "
+        f"{manifest.preprocessing.interpolation}, crop {manifest.preprocessing.crop_fraction:g}",
+        "outputs": ", ".join(manifest.outputs),
+        "patch scores": "attention of CLS"
+        if "attention" in manifest.outputs
+        else "norms of the patch features (no CLS token)"
+        if "tokens" in manifest.outputs
+        else "none",
+    }
+    for name, value in rows.items():
+        print(f"{name:<13} {value}")
+    for name, variant in manifest.variants.items():
+        print(f"variant       {name}: {_variant_line(variant)}")
+    for name, figure in manifest.figures.items():
+        print(f"measured      {name} {figure:.4g}")
+    return 0
+
+
+def _variant_line(variant: Variant) -> str:
+    parity = variant.parity
+    parts = [variant.method]
+    if variant.built_for:
+        parts.append(f"for {variant.built_for.gpu}")
+    if "min_cosine" in parity:
+        parts.append(f"cosine with torch >= {parity['min_cosine']:.6f}")
+    if parity.get("num_queries"):
+        parts.append(f"mAP {parity['mAP']:.4f} (fp32 {parity['mAP_fp32']:.4f})")
+    return ", ".join(parts)
+
+
+def _megabytes(bundle: Bundle) -> str:
+    return f"{sum(path.stat().st_size for path in bundle.path.iterdir() if path.is_file()) / 1e6:.1f} MB"
+
+
+def _verify(args: argparse.Namespace) -> int:
+    bundle = Bundle.open(args.bundle)
+    manifest = bundle.manifest
+    print(f"{args.bundle}: every file is the one that its manifest describes (id {manifest.id})")
+    if manifest.golden_sha256 is None:
+        raise ConfigError(f"bundle {args.bundle} has no golden pictures to compare on; export it again")
+    asked = list(_asked(args, bundle))
+    table = Table("answers of", "pictures", "least cosine", "greatest difference", "verdict")
+    references, faults = load_golden(bundle.path), []
+    for what, embedder, tolerance in asked:
+        try:
+            parity = measure_parity(embedder(), references)
+            require_parity(parity, tolerance, what)
+        except LodiscError as error:
+            faults.append(str(error))
+            table.add_row(what, "", "", "", "FAILED")
+            continue
+        skipped = f" (skipped: {', '.join(parity.skipped)})" if parity.skipped else ""
+        table.add_row(
+            what,
+            f"{parity.num_pictures}{skipped}",
+            f"{parity.min_cosine:.7f}",
+            f"{parity.max_difference:.1e}",
+            "agrees",
+        )
+    Console().print(table)
+    if faults:
+        raise ParityError("; ".join(faults))
+    return 0
+
+
+def _asked(args: argparse.Namespace, bundle: Bundle) -> Iterator[tuple[str, Callable[[], Embedder], Tolerance]]:
+    """Who is asked for the golden pictures, what makes them ready to answer, and how far off each may be."""
+    providers = args.providers.split(",")
+    for name, variant in bundle.manifest.variants.items():
+        if variant.built_for is not None and "tensorrt" not in providers:
+            print(f"variant {name} is a TensorRT engine: not asked, since --providers is {args.providers}")
+            continue
+        yield f"variant {name}", _variant_embedder(bundle, name, providers), _tolerance(variant)
+    if args.run:
+        yield f"run {args.run}", lambda: _run_embedder(args.run), TOLERANCES["fp32"]
+    if args.server:
+        yield f"server {args.server}", lambda: _server_embedder(args.server, bundle.manifest), TOLERANCES["fp32"]
+
+
+def _variant_embedder(bundle: Bundle, name: str, providers: Sequence[str]) -> Callable[[], Embedder]:
+    return lambda: encoder_embedder(ImageEncoder(bundle, variant=name, providers=providers))
+
+
+def _tolerance(variant: Variant) -> Tolerance:
+    """fp32 and fp16 move an answer by rounding alone; the others are held to what was measured at export."""
+    if variant.precision in TOLERANCES and variant.pruning is None:
+        return TOLERANCES[variant.precision]
+    return measured_tolerance(variant.parity)
+
+
+def _run_embedder(run_path: Path) -> Embedder:
+    try:
+        network = importlib.import_module("export.our_network").run_network(run_path)
+        embedder: Embedder = importlib.import_module("export.references").torch_embedder(network)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"--run needs {error.name}: pip install '.[train]'") from error
+    return embedder
+
+
+def _server_embedder(url: str, manifest: Manifest) -> Embedder:
+    """A running server as the gate asks it."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask(pictures: Sequence[bytes], attention: bool) -> list[Encoded | PictureError]:
+        body = json.dumps({"images": [base64.b64encode(picture).decode() for picture in pictures]}).encode()
+        request = urllib.request.Request(
+            f"{url.rstrip('/')}/embed?attention={str(attention).lower()}",
+            data=body,
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with opener.open(request, timeout=SERVER_TIMEOUT_S) as response:
+                answer = json.load(response)
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            raise BundleError(f"{url} did not answer ({error}); is it the address of `lodisc serve`?") from error
+        if answer["model"]["id"] != manifest.id:
+            raise ParityError(f"{url} serves encoder {answer['model']['id']}, this bundle is {manifest.id}")
+        return [_served(result) for result in answer["results"]]
+
+    def embed(pictures: Sequence[bytes], attention: bool) -> Answers:
+        starts = range(0, len(pictures), SERVER_BATCH)
+        return [one for start in starts for one in ask(pictures[start : start + SERVER_BATCH], attention)]
+
+    return embed
+
+
+def _served(result: dict[str, Any]) -> Encoded | PictureError:
+    """One result of /embed as the encoder itself would give it."""
+    if "error" in result:
+        error = result["error"]
+        kind = UnsupportedFormatError if error["code"] == UnsupportedFormatError.code else UndecodablePictureError
+        return kind(error["message"])
+    scores = result.get("attention")
+    attention_1P = None if scores is None else np.array(scores["scores"], np.float32).reshape(1, -1)
+    return Encoded(np.array(result["embedding"], np.float32)[None], attention_1P)
+
+
+def _diff(args: argparse.Namespace) -> int:
+    one, other = (asdict(Bundle.open(path).manifest) for path in (args.bundle, args.other))
+    lines = list(_differences("", one, other))
+    for line in lines:
+        print(line)
+    if not lines:
+        print("no difference")
+    return 1 if lines else 0
+
+
+def _differences(where: str, one: Any, other: Any) -> Iterator[str]:
+    """Each value that differs, by its path in the manifest."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in [*one, *(key for key in other if key not in one)]:
+            path = f"{where}.{key}" if where else key
+            if key not in one or key not in other:
+                yield f"{path}: only in the {'second' if key in other else 'first'}"
+            else:
+                yield from _differences(path, one[key], other[key])
+    elif one != other:
+        yield f"{where}: {_shown(one)} -> {_shown(other)}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def _register(args: argparse.Namespace) -> int:
+    bundle = Bundle.open(args.bundle)
+    tag = importlib.import_module("service.model_store").register(bundle, args.tag)
+    print(f"registered as {tag}; in bentofile.yaml:\n\nmodels:\n  - {tag}\n\nand LODISC_BUNDLE=bentoml:{tag} serves it")
+    return 0
