@@ -246,8 +246,8 @@ class FilteredCatalogue(RuleBasedStateMachine):
         bundle = Bundle.open(write_tiny_bundle(Path(self.folder.name) / "bundle"))
         self.writer = Catalogue.create(Path(self.folder.name) / "catalogue", bundle)
         self.reader = Catalogue.open(self.writer.path)
-        self.truth = {"first": 1000}
-        self.writer.put([new_item("first", 1000)])
+        self.truth = {"first": 1001}
+        self.writer.put([new_item("first", 1001)])
 
     @rule(seeds=st.lists(st.integers(0, 60), min_size=1, max_size=6))
     def put(self, seeds):
