@@ -73,8 +73,8 @@ def _pruning_curve(trained: dict[str, Any]) -> list[str]:
         if row["keep_ratio"] in (0.2, 0.3, 0.5, 0.7)
     ]
     return [
-        f"What pruning costs an encoder of {trained['trained_on']}, on {trained['pictures']} pictures it was not trained "
-        f"on (mAP, leave one out, as a share of the dense encoder's {variants['pruned']['mAP_fp32']:.3f}):",
+        f"What pruning costs an encoder trained on {trained['trained_on']}, on {trained['pictures']} other pictures "
+        f"(mAP, leave one out, as a share of the dense encoder's {variants['pruned']['mAP_fp32']:.3f}):",
         "",
         "| after layer | patches kept | work of the layers | mAP | mean cosine |",
         "|---|---|---|---|---|",

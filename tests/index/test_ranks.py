@@ -60,7 +60,7 @@ def test_one_folder_is_one_rank_whatever_lies_deeper(tmp_path):
     for path in ("Vanessa/atalanta/1.jpg", "Vanessa/2.jpg", "3.jpg"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"")
-    found = {one.facts.id: one.facts.labels for one in read_source(str(tmp_path), ("species", "genus"))}
+    found = {picture.facts.id: picture.facts.labels for picture in read_source(str(tmp_path), ("species", "genus"))}
     assert found == {
         "Vanessa/atalanta/1.jpg": {"species": "atalanta", "genus": "Vanessa"},
         "Vanessa/2.jpg": {"genus": "Vanessa"},
