@@ -7,6 +7,7 @@ from encoder.errors import FilterError
 from index.filter_expression import ID, Exists, Field, Filter, fields_of
 from index.filter_sql import SqlCondition
 from index.filter_tokens import fault
+from index.following import last_seq
 
 _MAX_LISTED = 12
 
@@ -15,11 +16,13 @@ class KnownFields:
     """Finds whether the live items of a catalogue have a field.
 
     It remembers for each name one item that has it: asked again, only that one is looked at. Without that, a name
-    that few items have would cost a scan at every change of the catalogue. Any number of threads may ask.
+    that few items have would cost a scan at every change of the catalogue. Of a name that none has the scan is paid
+    once a change, whatever clients ask. Any number of threads may ask.
     """
 
     def __init__(self) -> None:
         self._witness: dict[str, int] = {}
+        self._all: tuple[int, list[str]] = (-1, [])  # as of a change
 
     def check(self, connection: sqlite3.Connection, asked: Filter) -> None:
         """See that every name of a filter is the id, or a label or metadata of some item.
@@ -31,7 +34,7 @@ class KnownFields:
         """
         for field in fields_of(asked.condition):
             if field.name != ID and not self._known(connection, field):
-                names = field_names(connection)
+                names = self._names(connection)
                 if names or connection.execute("SELECT 1 FROM item WHERE deleted = 0 LIMIT 1").fetchone():
                     raise _unknown(field, names)
 
@@ -39,6 +42,8 @@ class KnownFields:
         witness = self._witness.get(field.name)
         if witness is not None and _first_with(connection, field, "row = :row", row=witness) is not None:
             return True
+        if self._all[0] == last_seq(connection):
+            return field.name in self._all[1]
         found = _first_with(connection, field, "TRUE")
         if found is None:
             self._witness.pop(field.name, None)
@@ -46,14 +51,18 @@ class KnownFields:
         self._witness[field.name] = found
         return True
 
-
-def field_names(connection: sqlite3.Connection) -> list[str]:
-    """Every label rank and every metadata key of the live items, sorted. Goes through all of them."""
-    found = connection.execute(
-        "SELECT key FROM item, json_each(item.labels) WHERE deleted = 0 "
-        "UNION SELECT key FROM item, json_each(item.metadata) WHERE deleted = 0 ORDER BY 1"
-    )
-    return [key for (key,) in found]
+    def _names(self, connection: sqlite3.Connection) -> list[str]:
+        """Every label rank and every metadata key of the live items, sorted. Goes through all of them."""
+        seq, names = self._all
+        now = last_seq(connection)
+        if seq != now:
+            found = connection.execute(
+                "SELECT key FROM item, json_each(item.labels) WHERE deleted = 0 "
+                "UNION SELECT key FROM item, json_each(item.metadata) WHERE deleted = 0 ORDER BY 1"
+            )
+            names = [key for (key,) in found]
+            self._all = (now, names)
+        return names
 
 
 def _first_with(connection: sqlite3.Connection, field: Field, where: str, **parameters: int) -> int | None:

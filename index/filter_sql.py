@@ -21,6 +21,8 @@ from index.filter_expression import (
 
 _SQL_OPERATORS = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
+_ID_TYPE = "'text'"  # in SQL, the JSON type that an id has
+
 # From the SQL of a value's JSON type and of the value to a condition on it.
 Test = Callable[[str, str], str]
 
@@ -67,7 +69,7 @@ class SqlCondition:
             return self._membership(Membership(condition.field, (condition.value,), negated=False))
         operator, bound = _SQL_OPERATORS[condition.operator], self._bound(condition.value)
         types = "'text'" if isinstance(condition.value, str) else "'integer', 'real'"
-        return lambda kind, value: f"{kind} IN ({types}) AND {value} {operator} {bound}"
+        return lambda kind, value: f"{value} {operator} {bound} AND {kind} IN ({types})"
 
     def _membership(self, condition: Membership) -> Test:
         texts = [self._bound(one) for one in condition.values if isinstance(one, str)]
@@ -77,9 +79,9 @@ class SqlCondition:
         def among(kind: str, value: str) -> str:
             tests = [f"{kind} = '{word}'" for word in booleans]
             if texts:
-                tests.append(f"{kind} = 'text' AND {value} IN ({', '.join(texts)})")
+                tests.append(f"{value} IN ({', '.join(texts)}) AND {kind} = 'text'")
             if numbers:
-                tests.append(f"{kind} IN ('integer', 'real') AND {value} IN ({', '.join(numbers)})")
+                tests.append(f"{value} IN ({', '.join(numbers)}) AND {kind} IN ('integer', 'real')")
             return " OR ".join(f"({test})" for test in tests)
 
         return _different(among) if condition.negated else among
@@ -90,9 +92,12 @@ class SqlCondition:
             return f"({test(_ID_TYPE, 'item.id')})"
         label_kind, label = self._of_document("item.labels", field.name)
         kind, value = self._of_document("item.metadata", field.name)
-        return (
-            f"IFNULL(CASE WHEN {label_kind} IS NOT NULL THEN {test(label_kind, label)} ELSE {test(kind, value)} END, 0)"
-        )
+        is_label = f"{label_kind} IS NOT NULL"
+        if is_plain(field.name):
+            # Where its characters are not even there the labels need not be parsed: a third of the time of a scan.
+            written = self._bound(f'"{field.name}"')
+            is_label = f"instr(item.labels, {written}) AND {is_label}"
+        return f"IFNULL(CASE WHEN {is_label} THEN {test(label_kind, label)} ELSE {test(kind, value)} END, 0)"
 
     def _of_document(self, document: str, name: str) -> tuple[str, str]:
         """The SQL of the JSON type and of the value of a key of a JSON column; both NULL where it has no such key."""
@@ -112,9 +117,6 @@ class SqlCondition:
             return f"CAST(:{name} AS REAL)"
         self.parameters[name] = value
         return f":{name}"
-
-
-_ID_TYPE = "'text'"
 
 
 def is_plain(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 import tempfile
 import threading
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,23 +166,38 @@ def test_rows_are_those_of_the_view_though_the_database_is_ahead(catalogue):
     assert [row for row, _ in sorted(found)] == [1, 2, 3]
 
 
+def steps_of_a_search(catalogue, text, *, refused=False):
+    """SQLite's own count of its steps, in hundreds."""
+    connection, steps = catalogue._connections._here(), []
+    connection.set_progress_handler(lambda: steps.append(100), 100)
+    try:
+        with pytest.raises(FilterError, match="no item has") if refused else nullcontext():
+            found_ids(catalogue, unit(5), filter=text)
+    finally:
+        connection.set_progress_handler(None, 0)
+    return len(steps)
+
+
 def test_a_filter_that_is_asked_again_scans_only_what_has_changed(catalogue):
     catalogue.put([new_item(str(number), number) for number in range(300)])
-    connection = catalogue._connections._here()
+    catalogue.put([new_item("last", 301)])
+    catalogue.put([replace(new_item("rare", 302), metadata={"rare": 1})])
+    for text in ('genus == "G1" and year >= 0', "rare == 1"):
+        first = steps_of_a_search(catalogue, text)
+        catalogue.put([new_item("new", 1)])
+        catalogue.delete(["4"])
+        assert steps_of_a_search(catalogue, text) < first / 4
 
-    def steps_of_a_search():
-        """SQLite's own count of its steps, in hundreds."""
-        steps = [0]
-        connection.set_progress_handler(lambda: steps.__setitem__(0, steps[0] + 1), 100)
-        found_ids(catalogue, unit(5), filter='genus == "G1" and year >= 0')
-        connection.set_progress_handler(None, 0)
-        return steps[0]
 
-    first = steps_of_a_search()
-    catalogue.put([new_item("new", 1)])
-    catalogue.delete(["4"])
-    after_a_write = steps_of_a_search()
-    assert after_a_write < first / 4
+def test_a_wrong_name_asked_again_scans_nothing(catalogue):
+    catalogue.put([new_item(str(number), number) for number in range(300)])
+
+    def steps_of_a_refusal(name):
+        return steps_of_a_search(catalogue, f"{name} == 'G1'", refused=True)
+
+    first = steps_of_a_refusal("gneus")
+    for name in ("gneus", "spcies", "genus_"):
+        assert steps_of_a_refusal(name) < first / 10
 
 
 def test_what_is_kept_is_bounded(catalogue, monkeypatch):
@@ -229,8 +246,8 @@ class FilteredCatalogue(RuleBasedStateMachine):
         bundle = Bundle.open(write_tiny_bundle(Path(self.folder.name) / "bundle"))
         self.writer = Catalogue.create(Path(self.folder.name) / "catalogue", bundle)
         self.reader = Catalogue.open(self.writer.path)
-        self.truth = {"first": 1}
-        self.writer.put([new_item("first", 1)])
+        self.truth = {"first": 1001}
+        self.writer.put([new_item("first", 1001)])
 
     @rule(seeds=st.lists(st.integers(0, 60), min_size=1, max_size=6))
     def put(self, seeds):
