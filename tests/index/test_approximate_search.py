@@ -1,5 +1,7 @@
 """Approximate snapshots held against brute force: chosen, built, searched with much removed, damaged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_encoder import DIM, write_tiny_bundle
@@ -237,3 +239,39 @@ def test_an_update_hides_what_the_snapshot_holds_of_it(catalogue):
     assert best_cosines(truth, fresh[7], 1)[0] == pytest.approx(
         catalogue.search(fresh[7][None], k=1)[0][0].score, abs=2e-3
     )
+
+
+@pytest.mark.parametrize("factory", ["IVF8,SQ8", "HNSW16,SQ8"])
+def test_a_filter_over_an_approximate_index(catalogue, factory):
+    """Among items of the snapshot and of the tail, some removed, at shares of a half, a tenth and a handful."""
+    vectors = clustered(1500, seed=3)
+
+    def put(first, last):
+        catalogue.put(
+            [
+                replace(item_of(f"i{n}", vectors[n]), metadata={"even": n % 2, "tenth": n % 10})
+                for n in range(first, last)
+            ]
+        )
+
+    catalogue.wish(IndexWishes(faiss=factory))
+    put(0, 1400)
+    catalogue.compact()
+    put(1400, 1500)
+    catalogue.delete([f"i{n}" for n in range(0, 1500, 7)])
+    there = [n for n in range(1500) if n % 7]
+    shares = {
+        "even == 0": [n for n in there if n % 2 == 0],
+        "tenth == 3": [n for n in there if n % 10 == 3],
+        'id in ("i1", "i2", "i7", "i1499")': [1, 2, 1499],
+    }
+    for text, wanted in shares.items():
+        hits = total = 0
+        for query in QUERIES[:20]:
+            matches = catalogue.search(query[None], k=10, filter=text)[0]
+            best = best_cosines({f"i{n}": vectors[n] for n in wanted}, query, 10)
+            assert {match.id for match in matches} <= {f"i{n}" for n in wanted}
+            assert len(matches) == len(best)
+            hits += sum(match.score >= best[-1] - 2e-3 for match in matches)
+            total += len(best)
+        assert hits / total >= 0.9, text
