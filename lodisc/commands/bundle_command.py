@@ -25,6 +25,7 @@ from encoder.parity import (
     measured_tolerance,
     require_parity,
 )
+from lodisc.actions import Action, add_actions, run_action
 from lodisc.server_embedder import server_embedder
 
 HELP = """\
@@ -53,6 +54,13 @@ examples:
   lodisc bundle verify bundle/ --run run/
 """
 
+DIFF_HELP = """\
+List in what two bundles differ. Exit code 1 if anything does.
+
+examples:
+  lodisc bundle diff bundle/ other-bundle/
+"""
+
 REGISTER_HELP = """\
 Copy a bundle into BentoML's model store, so that a bentofile.yaml can name it under `models:` and a Bento brings it.
 
@@ -62,39 +70,22 @@ examples:
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the actions and their arguments."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-
-    def action(
-        name: str, line: str, description: str, handler: Callable[[argparse.Namespace], int]
-    ) -> argparse.ArgumentParser:
-        added = actions.add_parser(
-            name, help=line, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        added.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of `lodisc export`")
-        added.set_defaults(action_handler=handler)
-        return added
-
-    show = action("show", "what a bundle is", "Say what a bundle is, from its manifest.", _show)
-    show.add_argument("--json", action="store_true", help="print the manifest")
-
-    verify = action("verify", "whether it is whole and answers as it did", VERIFY_HELP, _verify)
-    verify.add_argument("--server", metavar="URL", help="also ask a running server")
-    verify.add_argument("--run", type=Path, metavar="RUN", help="also ask the network in torch")
-    verify.add_argument("--providers", default="cpu", metavar="A,B", help="to run on (default: %(default)s)")
-
-    diff = action("diff", "in what two bundles differ", "List what differs; exit code 1 if anything does.", _diff)
-    diff.add_argument("other", type=Path, metavar="OTHER", help="the other bundle")
-
-    register = action("register", "copy it into BentoML's model store", REGISTER_HELP, _register)
-    register.add_argument("--tag", help="name in the store (default: the bundle's name)")
+def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the manifest")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do the action."""
-    code: int = args.action_handler(args)
-    return code
+def _add_verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", metavar="URL", help="also ask a running server")
+    parser.add_argument("--run", type=Path, metavar="RUN", help="also ask the network in torch")
+    parser.add_argument("--providers", default="cpu", metavar="A,B", help="to run on (default: %(default)s)")
+
+
+def _add_diff_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("other", type=Path, metavar="OTHER", help="the other bundle")
+
+
+def _add_register_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tag", help="name in the store (default: the bundle's name)")
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -244,3 +235,23 @@ def _register(args: argparse.Namespace) -> int:
     tag = importlib.import_module("service.model_store").register(bundle, args.tag)
     print(f"registered as {tag}; in bentofile.yaml:\n\nmodels:\n  - {tag}\n\nand LODISC_BUNDLE=bentoml:{tag} serves it")
     return 0
+
+
+ACTIONS = (
+    Action("show", "what a bundle is", "Say what a bundle is, from its manifest.", _show, _add_show_arguments),
+    Action("verify", "whether it is whole and answers as it did", VERIFY_HELP, _verify, _add_verify_arguments),
+    Action("diff", "in what two bundles differ", DIFF_HELP, _diff, _add_diff_arguments),
+    Action("register", "copy it into BentoML's model store", REGISTER_HELP, _register, _add_register_arguments),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their arguments."""
+    add_actions(
+        parser,
+        ACTIONS,
+        lambda action: action.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of `lodisc export`"),
+    )
+
+
+run = run_action

@@ -1,15 +1,12 @@
 """`lodisc index`: build and look after a catalogue."""
 
 import argparse
-import json
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from index.build import writing_alone
 from index.catalogue import Catalogue
-from index.items import CatalogueStats
+from lodisc.actions import Action, add_actions, run_action
 from lodisc.commands.index_building import (
     ADD_HELP,
     BUILD_HELP,
@@ -19,6 +16,7 @@ from lodisc.commands.index_building import (
     run_build,
 )
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
+from lodisc.commands.index_stats import STATS_HELP, add_stats_arguments, run_stats
 from lodisc.commands.index_wishing import add_index_arguments, wish
 
 HELP = """\
@@ -42,14 +40,6 @@ examples:
   lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg Vanessa/atalanta/0013.jpg
 """
 
-STATS_HELP = """\
-Say what is in the catalogue.
-
-examples:
-  lodisc index stats catalogue/
-  lodisc index stats catalogue/ --json
-"""
-
 COMPACT_HELP = """\
 Build the search snapshot anew from the database. `build` and `add` do it by themselves where it pays, and a server has
 it done in the background; after many single writes it makes searches faster again.
@@ -65,42 +55,8 @@ examples:
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the actions and their arguments."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-
-    def action(
-        name: str, line: str, description: str, handler: Callable[[argparse.Namespace], int]
-    ) -> argparse.ArgumentParser:
-        """A parser of one action; `line` stands in the list of actions."""
-        added = actions.add_parser(
-            name, help=line, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        added.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of the catalogue")
-        added.set_defaults(action_handler=handler)
-        return added
-
-    add_build_arguments(
-        action("build", "make the catalogue of a source, or bring it up to date", BUILD_HELP, run_build)
-    )
-    add_add_arguments(action("add", "add the pictures of another source", ADD_HELP, run_add))
-
-    remove_parser = action("remove", "remove items by id", REMOVE_HELP, _remove)
-    remove_parser.add_argument("ids", nargs="+", metavar="ID", help="as `lodisc search` prints it")
-
-    add_list_arguments(action("list", "the items, or those that a filter lets through", LIST_HELP, run_list))
-
-    stats_parser = action("stats", "what is in the catalogue", STATS_HELP, _stats)
-    stats_parser.add_argument("--json", action="store_true", help="as JSON")
-
-    compact_parser = action("compact", "build the search snapshot anew", COMPACT_HELP, _compact)
-    add_index_arguments(compact_parser)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Do the action."""
-    code: int = args.action_handler(args)
-    return code
+def _add_remove_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="+", metavar="ID", help="as `lodisc search` prints it")
 
 
 def _remove(args: argparse.Namespace) -> int:
@@ -111,13 +67,6 @@ def _remove(args: argparse.Namespace) -> int:
     for item_id in missing:
         sys.stderr.write(f"no item {item_id!a} in {args.catalogue}\n")
     return 1 if missing else 0
-
-
-def _stats(args: argparse.Namespace) -> int:
-    with Catalogue.open(args.catalogue) as catalogue:
-        stats = catalogue.stats()
-    print(json.dumps(asdict(stats), indent=2) if args.json else _stats_text(args.catalogue, stats))
-    return 0
 
 
 def _compact(args: argparse.Namespace) -> int:
@@ -131,30 +80,25 @@ def _compact(args: argparse.Namespace) -> int:
     return 0
 
 
-def _stats_text(path: Path, stats: CatalogueStats) -> str:
-    labels = ", ".join(f"{count} {rank}" for rank, count in stats.labels.items()) or "none"
-    snapshot = "none: every search scans the database; `lodisc index compact` builds one"
-    if stats.snapshot_kind is not None:
-        snapshot = (
-            f"{stats.snapshot_items} items ({stats.snapshot_kind}, recall@10 {stats.snapshot_recall:.3f}, "
-            f"{stats.snapshot_latency_ms:.2f} ms a search, {(stats.snapshot_memory_bytes or 0) / 1e6:.1f} MB), "
-            f"{stats.snapshot_removed} removed since"
-        )
-    trials = [
-        f"  tried     {trial['kind']}: recall@10 {trial['recall']:.3f}, {trial['latency_ms']:.2f} ms, "
-        f"{trial['memory_bytes'] / 1e6:.0f} MB: {trial['verdict']}"
-        for trial in stats.snapshot_trials
-    ]
-    return "\n".join(
-        [
-            f"catalogue   {path}",
-            f"items       {stats.items}",
-            f"labels      {labels}; {stats.unlabelled} items have none",
-            f"encoder     {stats.encoder_name} ({stats.encoder_id}), {stats.dim} dimensions",
-            f"bundle      {stats.bundle_path}",
-            f"snapshot    {snapshot}",
-            *trials,
-            f"since then  {stats.tail_items} items, scanned exactly",
-            f"on disk     {stats.disk_bytes / 1e6:.1f} MB",
-        ]
+ACTIONS = (
+    Action(
+        "build", "make the catalogue of a source, or bring it up to date", BUILD_HELP, run_build, add_build_arguments
+    ),
+    Action("add", "add the pictures of another source", ADD_HELP, run_add, add_add_arguments),
+    Action("remove", "remove items by id", REMOVE_HELP, _remove, _add_remove_arguments),
+    Action("list", "the items, or those that a filter lets through", LIST_HELP, run_list, add_list_arguments),
+    Action("stats", "what is in the catalogue", STATS_HELP, run_stats, add_stats_arguments),
+    Action("compact", "build the search snapshot anew", COMPACT_HELP, _compact, add_index_arguments),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their arguments."""
+    add_actions(
+        parser,
+        ACTIONS,
+        lambda action: action.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of the catalogue"),
     )
+
+
+run = run_action

@@ -1,0 +1,59 @@
+"""`lodisc index stats`: what is in a catalogue."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from index.catalogue import Catalogue
+from index.items import CatalogueStats
+
+STATS_HELP = """\
+Say what is in the catalogue.
+
+examples:
+  lodisc index stats catalogue/
+  lodisc index stats catalogue/ --json
+"""
+
+
+def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run_stats(args: argparse.Namespace) -> int:
+    """Print it."""
+    with Catalogue.open(args.catalogue) as catalogue:
+        stats = catalogue.stats()
+    print(json.dumps(asdict(stats), indent=2) if args.json else _stats_text(args.catalogue, stats))
+    return 0
+
+
+def _stats_text(path: Path, stats: CatalogueStats) -> str:
+    labels = ", ".join(f"{count} {rank}" for rank, count in stats.labels.items()) or "none"
+    snapshot = "none: every search scans the database; `lodisc index compact` builds one"
+    if stats.snapshot_kind is not None:
+        snapshot = (
+            f"{stats.snapshot_items} items ({stats.snapshot_kind}, recall@10 {stats.snapshot_recall:.3f}, "
+            f"{stats.snapshot_latency_ms:.2f} ms a search, {(stats.snapshot_memory_bytes or 0) / 1e6:.1f} MB), "
+            f"{stats.snapshot_removed} removed since"
+        )
+    trials = [
+        f"  tried     {trial['kind']}: recall@10 {trial['recall']:.3f}, {trial['latency_ms']:.2f} ms, "
+        f"{trial['memory_bytes'] / 1e6:.0f} MB: {trial['verdict']}"
+        for trial in stats.snapshot_trials
+    ]
+    return "\n".join(
+        [
+            f"catalogue   {path}",
+            f"items       {stats.items}",
+            f"labels      {labels}; {stats.unlabelled} items have none",
+            f"encoder     {stats.encoder_name} ({stats.encoder_id}), {stats.dim} dimensions",
+            f"bundle      {stats.bundle_path}",
+            f"snapshot    {snapshot}",
+            *trials,
+            f"since then  {stats.tail_items} items, scanned exactly",
+            f"on disk     {stats.disk_bytes / 1e6:.1f} MB",
+        ]
+    )
