@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from encoder.errors import LodiscError
+from service.draining import draining_first
 from service.front_door import FrontDoor
 from service.metrics import Metrics
 from service.problems import on_bug, on_http_exception, on_lodisc_error
@@ -45,7 +46,8 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
     )
     runtime.start()
     try:
-        yield
+        with draining_first(runtime.drain, settings.drain_s):
+            yield
     finally:
         await runtime.close()
         metrics.close()

@@ -17,7 +17,9 @@ from index.filter_expression import ID
 from index.items import CatalogueStats, Item, NewItem
 from index.thumbnails import make_thumbnail
 from service.bodies import Part, parse_form, read_body
+from service.clients import client_of
 from service.conditional import respond
+from service.deadline import while_wanted
 from service.problems import RequestError, UnsupportedBodyError, WritesOffError
 from service.requests import MAX_ID_BYTES, filter_text, identifier, integer, parse_json, query_options
 from service.runtime import Runtime
@@ -93,7 +95,8 @@ async def _put(request: Request, item_id: str) -> Response:
     _require_writes(runtime)
     serving = runtime.serving
     data, labels, metadata = await _read_put(request, runtime)
-    encoded = (await serving.pipeline.encode([data]))[0]
+    work = serving.pipeline.encode([data], client=client_of(request))
+    encoded = (await while_wanted(request, runtime.settings.deadline_s, work))[0]
     if isinstance(encoded, PictureError):
         encoded.status = 422
         raise encoded

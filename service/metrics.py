@@ -56,6 +56,15 @@ class Metrics:
             registry=registry,
         )
         self.pictures = Counter("lodisc_pictures", "Pictures by what became of them.", ["outcome"], registry=registry)
+        self.cache = Counter(
+            "lodisc_cache", "Pictures looked up in the embedding cache, by hit or miss.", ["outcome"], registry=registry
+        )
+        self.refusals = Counter(
+            "lodisc_refusals", "Requests that were refused, by the code of the error.", ["code"], registry=registry
+        )
+        self.swaps = Counter(
+            "lodisc_swaps", "Changes to another catalogue while serving, by outcome.", ["outcome"], registry=registry
+        )
         self.in_flight = Gauge(
             "lodisc_pictures_in_flight",
             "Pictures being decoded, queued or encoded.",

@@ -1,12 +1,13 @@
 """Bytes to embeddings: a decode pool in front of the batcher, each picture failing alone.
 
 A request's pictures are decoded side by side and join the batcher as they are ready. A picture that cannot be
-decoded becomes a `PictureError` at its position; the others go on. What is in flight is bounded: beyond the
-limit a request is refused with 429 at once, before anything of it is decoded, so that the queue never grows
-past what this process can answer in a few seconds.
+decoded becomes a `PictureError` at its position; the others go on. What is in flight is bounded and divided among
+the clients (`fair_queue.py`); cancelling `encode` takes what has not begun out of every queue. Bytes that were asked
+for lately are not encoded again (`embedding_cache.py`).
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,32 +20,17 @@ from encoder.errors import PictureError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
 from service.batcher import Batcher
+from service.embedding_cache import EmbeddingCache, EncodedPicture
+from service.fair_queue import FairQueue
 from service.metrics import Metrics
-from service.problems import OverloadedError
 from service.settings import Settings
 
-# S side in pixels, D embedding dim, P patches.
-
-
-@dataclass(frozen=True)
-class EncodedPicture:
-    """What the encoder makes of one picture.
-
-    Attributes:
-        embedding_D: L2-normalised, float32.
-        attention_P: fused patch scores that sum to 1, row-major over the patch grid; None where not asked
-            for.
-        box: the region that the encoder saw, as shares of the upright picture's width and height: left, top,
-            right, bottom. The patch grid lies over this region.
-    """
-
-    embedding_D: NDArray[np.float32]
-    attention_P: NDArray[np.float32] | None
-    box: tuple[float, float, float, float]
+# S side in pixels.
 
 
 @dataclass(frozen=True)
 class _Decoded:
+    key: bytes  # SHA-256 of the file; empty where nothing is kept
     pixels_SS3: NDArray[np.uint8]
     box: tuple[float, float, float, float]
     seconds: float
@@ -74,7 +60,10 @@ class Pipeline:
         self.encoder = encoder
         self._settings = settings
         self._metrics = metrics
-        self._num_in_flight = 0
+        # As many as keep the decoders and two batches busy; the others wait in their clients' turns.
+        places = settings.num_decode_threads + 2 * settings.max_batch
+        self._queue = FairQueue(num_places=places, limit=settings.max_queued_pictures)
+        self._cache = EmbeddingCache(settings.cache_mb * 1_000_000) if settings.cache_mb else None
         self._decoders = ThreadPoolExecutor(settings.num_decode_threads, "lodisc-decode")
         self._batcher = Batcher(encoder, max_batch=settings.max_batch, on_batch=metrics.batch)
 
@@ -84,53 +73,77 @@ class Pipeline:
         self._batcher.close()
 
     async def encode(
-        self, pictures: Sequence[bytes], *, attention: bool = False, stages: Stages | None = None
+        self, pictures: Sequence[bytes], *, client: str, attention: bool = False, stages: Stages | None = None
     ) -> list[EncodedPicture | PictureError]:
         """Encode the pictures of one request, in their order.
+
+        Args:
+            pictures: their files.
+            client: who asks; clients take turns.
+            attention: whether patch scores are wanted too.
+            stages: told how long each stage took.
 
         Raises:
             OverloadedError: this many pictures more are over the limit of what may be in flight.
         """
-        limit = self._settings.max_queued_pictures
-        if self._num_in_flight + len(pictures) > limit:
-            raise OverloadedError(
-                f"{self._num_in_flight} pictures are in flight, {limit} are the most; try again in a second",
-                detail={"in_flight": self._num_in_flight, "limit": limit},
-            )
-        self._num_in_flight += len(pictures)
-        self._metrics.in_flight.inc(len(pictures))
-        try:
-            return await asyncio.gather(
-                *(
-                    self._encode_one(data, position, attention, stages or Stages())
-                    for position, data in enumerate(pictures)
-                )
-            )
-        finally:
-            self._num_in_flight -= len(pictures)
-            self._metrics.in_flight.dec(len(pictures))
+        with self._queue.admitted(client, len(pictures)):
+            self._metrics.in_flight.inc(len(pictures))
+            try:
+                return await self._encode_all(pictures, client, attention, stages or Stages())
+            finally:
+                self._metrics.in_flight.dec(len(pictures))
+
+    async def _encode_all(
+        self, pictures: Sequence[bytes], client: str, attention: bool, stages: Stages
+    ) -> list[EncodedPicture | PictureError]:
+        async with asyncio.TaskGroup() as group:  # cancelled as one
+            tasks = [
+                group.create_task(self._encode_one(data, position, client, attention, stages))
+                for position, data in enumerate(pictures)
+            ]
+        return [task.result() for task in tasks]
 
     async def _encode_one(
-        self, data: bytes, position: int, attention: bool, stages: Stages
+        self, data: bytes, position: int, client: str, attention: bool, stages: Stages
     ) -> EncodedPicture | PictureError:
         loop = asyncio.get_running_loop()
-        try:
-            decoded = await loop.run_in_executor(self._decoders, self._decode, data)
-        except PictureError as error:
-            error.position = position
-            self._metrics.pictures.labels(outcome=error.code).inc()
-            return error
-        row = await asyncio.wrap_future(self._batcher.submit(decoded.pixels_SS3, attention=attention))
-        for stage, seconds in (("decode", decoded.seconds), ("queue", row.queue_s), ("encode", row.encode_s)):
+        since_s = time.perf_counter()
+        async with self._queue.place(client):
+            waited_s = time.perf_counter() - since_s
+            try:
+                decoded = await loop.run_in_executor(self._decoders, self._decode, data, attention)
+            except PictureError as error:
+                error.position = position
+                self._metrics.pictures.labels(outcome=error.code).inc()
+                return error
+            self._metrics.pictures.labels(outcome="ok").inc()
+            if isinstance(decoded, EncodedPicture):
+                return decoded
+            row = await asyncio.wrap_future(self._batcher.submit(decoded.pixels_SS3, attention=attention))
+        queue_s = waited_s + row.queue_s
+        for stage, seconds in (("decode", decoded.seconds), ("queue", queue_s), ("encode", row.encode_s)):
             stages.add(stage, seconds)
             self._metrics.stage_seconds.labels(stage=stage).observe(seconds)
-        self._metrics.pictures.labels(outcome="ok").inc()
-        return EncodedPicture(row.embedding_D, row.attention_P, decoded.box)
+        encoded = EncodedPicture(row.embedding_D, row.attention_P, decoded.box)
+        if self._cache is not None:
+            self._cache.put(decoded.key, encoded)
+        return encoded
 
-    def _decode(self, data: bytes) -> _Decoded:
+    def _known(self, key: bytes, attention: bool) -> EncodedPicture | None:
+        if self._cache is None:
+            return None
+        found = self._cache.get(key, attention=attention)
+        self._metrics.cache.labels(outcome="miss" if found is None else "hit").inc()
+        return found
+
+    def _decode(self, data: bytes, attention: bool) -> _Decoded | EncodedPicture:
         start_s = time.perf_counter()
+        key = hashlib.sha256(data).digest() if self._cache is not None else b""
+        known = self._known(key, attention)
+        if known is not None:
+            return known
         preprocessing = self.encoder.manifest.preprocessing
         image = decode_picture(data, max_pixels=self._settings.max_pixels, min_side_wanted=preprocessing.image_size)
         left, top, right, bottom = preprocessing.crop_box(image.width, image.height)
         box = (left / image.width, top / image.height, right / image.width, bottom / image.height)
-        return _Decoded(preprocess(image, preprocessing), box, time.perf_counter() - start_s)
+        return _Decoded(key, preprocess(image, preprocessing), box, time.perf_counter() - start_s)

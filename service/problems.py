@@ -12,8 +12,10 @@ with what only HTTP knows::
         BodyTooLargeError (413 body_too_large)
         UnsupportedBodyError (415 unsupported_media_type)
         OverloadedError (429 overloaded)
+        ClientGoneError (499 client_gone)
     LodiscError
       NotReadyError (503 not_ready)
+      DeadlineError (503 deadline_passed)
 
 What a client is told of an error of ours (5xx) is that it happened, never its traceback.
 """
@@ -80,10 +82,24 @@ class UnsupportedBodyError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """More pictures are in flight than this process takes; come back in a second."""
+    """More pictures are in flight than this process takes; come back after `retry_after_s`."""
 
     code = "overloaded"
     status = 429
+
+
+class ClientGoneError(RequestError):
+    """The client closed its connection; nobody reads this, but it is counted."""
+
+    code = "client_gone"
+    status = 499
+
+
+class DeadlineError(LodiscError):
+    """The answer was not ready within the time that a request may take."""
+
+    code = "deadline_passed"
+    status = 503
 
 
 class NotReadyError(LodiscError):
@@ -103,13 +119,15 @@ def problem(error: LodiscError) -> dict[str, Any]:
 
 def problem_response(error: LodiscError) -> Response:
     """The whole answer for one error."""
-    headers = {"Retry-After": "1"} if error.status in {429, 503} else {}
+    retry_s = (error.detail or {}).get("retry_after_s", 1)
+    headers = {"Retry-After": str(retry_s)} if error.status in {429, 503} else {}
     return JSONResponse({"error": problem(error)}, status_code=error.status, headers=headers)
 
 
 async def on_lodisc_error(request: Request, error: Exception) -> Response:
     """Starlette's handler for our own errors."""
     assert isinstance(error, LodiscError)
+    request.app.state.metrics.refusals.labels(code=error.code).inc()
     if error.status >= 500 and not isinstance(error, NotReadyError):
         logger.warning("%s answered %d %s: %s", _name(request), error.status, error.code, error)
     return problem_response(error)

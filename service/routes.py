@@ -18,10 +18,14 @@ from encoder.errors import PictureError
 from encoder.manifest import Manifest
 from index.answer import answer
 from index.domain import domain_note
+from index.items import Match
 from service import item_routes, web_pages
+from service.clients import client_of
+from service.deadline import while_wanted
+from service.embedding_cache import EncodedPicture
 from service.metrics import CONTENT_TYPE, Metrics
 from service.openapi import description
-from service.pipeline import EncodedPicture, Stages
+from service.pipeline import Stages
 from service.problems import RequestError, problem
 from service.requests import SearchRequest, query_options, read_embed, read_search
 from service.runtime import Runtime, Serving
@@ -32,11 +36,15 @@ from service.runtime import Runtime, Serving
 async def embed(request: Request) -> Response:
     """POST /embed: one embedding a picture, each picture failing alone."""
     runtime: Runtime = request.app.state.runtime
-    manifest = runtime.serving.manifest
+    serving = runtime.serving
+    manifest = serving.manifest
+    start_s = time.perf_counter()
     asked = await read_embed(request, runtime.settings)
+    _stage(runtime.metrics, Stages(), "read", start_s)
     if asked.attention and manifest.outputs == ["embedding"]:
         raise RequestError(f"`attention` is not offered by this encoder, {manifest.name}")
-    encoded = await runtime.serving.pipeline.encode(asked.images, attention=asked.attention)
+    work = serving.pipeline.encode(asked.images, client=client_of(request), attention=asked.attention)
+    encoded = await while_wanted(request, runtime.settings.deadline_s, work)
     _require_one_good(encoded)
     results = [
         {"error": problem(one)} if isinstance(one, PictureError) else _embedded(one, manifest, asked.encoding)
@@ -57,14 +65,8 @@ async def search(request: Request) -> Response:
     asked = await read_search(request, runtime.settings, serving.manifest.embedding_dim)
     stages = Stages()
     _stage(runtime.metrics, stages, "read", start_s)
-    query_D, errors = await _query(runtime, serving, asked, stages)
-    exclude = (asked.item_id,) if asked.item_id is not None else ()
-    search_s = time.perf_counter()
-    found = await runtime.in_thread(
-        serving.catalogue.search, query_D[np.newaxis], k=asked.k, exclude_ids=exclude, filter=asked.filter
-    )
-    matches = found[0]
-    _stage(runtime.metrics, stages, "search", search_s)
+    work = _found(runtime, serving, asked, client_of(request), stages)
+    matches, errors = await while_wanted(request, runtime.settings.deadline_s, work)
     if matches:
         runtime.metrics.best_similarity.observe(matches[0].score)
     stages.add("total", time.perf_counter() - start_s)
@@ -74,15 +76,29 @@ async def search(request: Request) -> Response:
     return JSONResponse(document)
 
 
+async def _found(
+    runtime: Runtime, serving: Serving, asked: SearchRequest, client: str, stages: Stages
+) -> tuple[list[Match], list[dict[str, Any]]]:
+    """The matches, and what is wrong with each picture that was left out."""
+    query_D, errors = await _query(runtime, serving, asked, client, stages)
+    exclude = (asked.item_id,) if asked.item_id is not None else ()
+    start_s = time.perf_counter()
+    found = await runtime.in_thread(
+        serving.catalogue.search, query_D[np.newaxis], k=asked.k, exclude_ids=exclude, filter=asked.filter
+    )
+    _stage(runtime.metrics, stages, "search", start_s)
+    return found[0], errors
+
+
 async def _query(
-    runtime: Runtime, serving: Serving, asked: SearchRequest, stages: Stages
+    runtime: Runtime, serving: Serving, asked: SearchRequest, client: str, stages: Stages
 ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
     """The embedding (D,) to search with, and what is wrong with each picture that is left out of it."""
     if asked.embedding is not None:
         return asked.embedding, []
     if asked.item_id is not None:
         return await runtime.in_thread(serving.catalogue.embedding, asked.item_id), []
-    encoded = await serving.pipeline.encode(asked.images, stages=stages)
+    encoded = await serving.pipeline.encode(asked.images, client=client, stages=stages)
     _require_one_good(encoded)
     query_D = fuse([one.embedding_D for one in encoded if isinstance(one, EncodedPicture)])
     errors = [
@@ -145,8 +161,8 @@ async def livez(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """GET /readyz: 200 where a search would be answered, 503 with the reason where not."""
     runtime: Runtime = request.app.state.runtime
-    manifest = runtime.serving.manifest
-    return JSONResponse({"status": "ready", "model": manifest.id})
+    runtime.require_ready()
+    return JSONResponse({"status": "ready", "model": runtime.serving.manifest.id})
 
 
 async def metrics(request: Request) -> Response:

@@ -5,7 +5,10 @@ It is opened in the background, so that probes answer meanwhile: `/livez` is tru
 be opened the reason stands in the 503 of `/readyz` and in the log, and opening is tried again every few
 seconds: a catalogue that is mounted late, or mended, needs no restart.
 
-Not covered: changing to another catalogue or bundle while serving.
+Another catalogue may take the place of the one that is served, with another bundle: a symbolic link is pointed at a
+new folder, or the folder is filled anew. It is noticed within WATCH_S, opened and warmed beside the old one, and
+answers from then on; the old one is closed when no request can hold it any more. If it cannot be opened the old one
+goes on answering.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -25,6 +29,7 @@ from encoder.image_encoder import ImageEncoder
 from encoder.manifest import Manifest
 from index.catalogue import Catalogue
 from index.compaction import Upkeep
+from index.schema import DATABASE_NAME
 from service.bundle_choice import choose_bundle
 from service.metrics import Metrics
 from service.pipeline import Pipeline
@@ -34,6 +39,7 @@ from service.settings import Settings
 logger = logging.getLogger("bentoml.lodisc")
 
 RETRY_S = 5.0
+WATCH_S = 2.0
 NUM_CATALOGUE_THREADS = 4
 FAILED = "the encoder or the catalogue failed to open; the log of this server says why"
 
@@ -49,6 +55,7 @@ class Serving:
     catalogue: Catalogue
     pipeline: Pipeline
     upkeep: Upkeep
+    identity: tuple[int, int] | None
 
     @property
     def manifest(self) -> Manifest:
@@ -69,7 +76,9 @@ class Runtime:
         self.metrics = metrics
         self._serving: Serving | None = None
         self._reason = "the encoder and the catalogue are being opened"
+        self._draining = False
         self._opening: asyncio.Task[None] | None = None
+        self._retired: dict[asyncio.Task[None], Serving] = {}  # what closes them, and when it may
         self._catalogue_threads = ThreadPoolExecutor(NUM_CATALOGUE_THREADS, "lodisc-catalogue")
 
     @property
@@ -83,9 +92,23 @@ class Runtime:
             raise NotReadyError(self._reason)
         return self._serving
 
+    def require_ready(self) -> None:
+        """See that new requests are welcome.
+
+        Raises:
+            NotReadyError: nothing is open yet, or the process was told to stop.
+        """
+        if self._draining:
+            raise NotReadyError("the server is shutting down")
+        _ = self.serving
+
     def start(self) -> None:
         """Begin to open, in the background."""
-        self._opening = asyncio.create_task(self._open_until_it_works())
+        self._opening = asyncio.create_task(self._open_and_watch())
+
+    def drain(self) -> None:
+        """Say no at /readyz, and go on answering."""
+        self._draining = True
 
     async def close(self) -> None:
         """Stop answering, then close what is open."""
@@ -94,14 +117,50 @@ class Runtime:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._opening
         serving, self._serving, self._reason = self._serving, None, "the server is shutting down"
-        if serving is not None:
-            await asyncio.to_thread(_close, serving)
+        for task in self._retired:
+            task.cancel()
+        for one in [*self._retired.values(), *([serving] if serving is not None else [])]:
+            await asyncio.to_thread(_close, one)
         self._catalogue_threads.shutdown(cancel_futures=True)
 
     async def in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a blocking call on the catalogue outside the event loop, in one of a few threads of its own."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._catalogue_threads, partial(call, *args, **kwargs))
+
+    async def _open_and_watch(self) -> None:
+        await self._open_until_it_works()
+        failed: tuple[int, int] | None = None
+        while True:
+            await asyncio.sleep(WATCH_S)
+            identity = await self.in_thread(_identity, self.settings.catalogue)
+            if identity in (None, failed, self.serving.identity):
+                continue
+            try:
+                fresh = await self._open_shielded()
+            except LodiscError as error:
+                failed = identity
+                self.metrics.swaps.labels(outcome="failed").inc()
+                logger.warning("another catalogue is there and cannot be served; the old one still is: %s", error)
+            except Exception:
+                failed = identity  # a bug of ours, which nobody else would report
+                logger.exception("another catalogue is there and cannot be served; the old one still is")
+            else:
+                self._swap(fresh)
+
+    def _swap(self, fresh: Serving) -> None:
+        """Answer from another catalogue from now on."""
+        old, self._serving = self.serving, fresh
+        closing = asyncio.create_task(self._close_later(old))
+        self._retired[closing] = old
+        closing.add_done_callback(lambda task: self._retired.pop(task, None))
+        self.metrics.swaps.labels(outcome="done").inc()
+        logger.info("now serving %s, encoder %s", fresh.catalogue.path, fresh.manifest.name)
+
+    async def _close_later(self, old: Serving) -> None:
+        # A request takes hold of what is served before it reads its body, and lets go within its deadline.
+        await asyncio.sleep(self.settings.body_timeout_s + 2 * self.settings.deadline_s)
+        await asyncio.to_thread(_close, old)
 
     async def _open_until_it_works(self) -> None:
         while self._serving is None:
@@ -146,7 +205,9 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
             "no catalogue was named; set LODISC_CATALOGUE to its folder, or use `lodisc serve CATALOGUE`"
         )
     with contextlib.ExitStack() as opened:
-        catalogue = opened.enter_context(Catalogue.open(settings.catalogue))
+        identity = _identity(settings.catalogue)  # before it is opened: what comes between is a swap
+        # Where a link points now, so that what is open stays one catalogue when it is pointed elsewhere.
+        catalogue = opened.enter_context(Catalogue.open(settings.catalogue.resolve()))
         bundle = choose_bundle(catalogue, settings.bundle)
         encoder = ImageEncoder(
             bundle,
@@ -161,7 +222,18 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
         opened.pop_all()  # all went well: it stays open
     upkeep = Upkeep(catalogue)
     upkeep.start()
-    return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics), upkeep)
+    return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics), upkeep, identity)
+
+
+def _identity(catalogue: Path | None) -> tuple[int, int] | None:
+    """Device and inode of the database of a catalogue, None if it is not there."""
+    if catalogue is None:
+        return None
+    try:
+        found = (catalogue / DATABASE_NAME).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _close(serving: Serving) -> None:

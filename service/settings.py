@@ -37,6 +37,10 @@ class Settings:
         max_queued_pictures: most pictures in flight in this process; above it the answer is 429.
         max_batch: most pictures in one run of the encoder.
         body_timeout_s: seconds a client may take to send its body.
+        deadline_s: seconds that the work for a request may take once its body is there; then 503.
+        cache_mb: megabytes of embeddings of recent pictures that are kept; 0 keeps none.
+        drain_s: seconds for which a process that was told to stop still answers while /readyz says no, so that
+            whoever spreads the requests notices.
         prometheus_dir: folder of the metrics that several worker processes share; None for one process alone.
     """
 
@@ -54,6 +58,9 @@ class Settings:
     max_queued_pictures: int = 256
     max_batch: int = 8
     body_timeout_s: float = 60.0
+    deadline_s: float = 30.0
+    cache_mb: int = 64
+    drain_s: float = 0.0
     prometheus_dir: Path | None = None
 
     def __post_init__(self) -> None:
@@ -71,6 +78,9 @@ class Settings:
             "max_queued_pictures": self.max_pictures,
             "max_batch": 1,
             "body_timeout_s": 1,
+            "deadline_s": 0.1,
+            "cache_mb": 0,
+            "drain_s": 0,
         }
         for name, limit in smallest.items():
             value = getattr(self, name)
@@ -149,4 +159,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "max_queued_pictures": int,
     "max_batch": int,
     "body_timeout_s": float,
+    "deadline_s": float,
+    "cache_mb": int,
+    "drain_s": float,
 }

@@ -125,7 +125,7 @@ def serve(
     address = checked_address(host, insecure)
     with Catalogue.open(catalogue) as opened:
         found = choose_bundle(opened, bundle)
-        variant = opened.choose_variant(found, variant)
+        opened.choose_variant(found, variant)
         choose_providers(providers.split(","), allow_fallback=allow_fallback)
         num_items = opened.stats().items
     port = free_port(address, port)
@@ -136,8 +136,9 @@ def serve(
         environment = {
             **os.environ,
             "LODISC_CATALOGUE": str(catalogue.absolute()),
-            "LODISC_BUNDLE": str(found.path.absolute()),
-            "LODISC_VARIANT": variant,
+            # Not what was found, but what was asked for: another catalogue may bring another encoder while this serves.
+            "LODISC_BUNDLE": str(bundle.absolute()) if bundle is not None else "",
+            "LODISC_VARIANT": variant or "",
             "LODISC_PROVIDERS": providers,
             "LODISC_ALLOW_FALLBACK": str(allow_fallback).lower(),
             "LODISC_WORKERS": str(workers),
