@@ -20,7 +20,6 @@ The last line is one JSON object.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -36,10 +35,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from random_encoders import tiny_bundle, vit_bundle
 
-from encoder.bundle import Bundle, write_bundle
+from encoder.bundle import Bundle
 from encoder.image_encoder import Encoded, ImageEncoder
-from encoder.manifest import Manifest, Preprocessing, Variant, bundle_id
 from encoder.picture_files import list_pictures
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.build import BATCH_SIZE, build, open_for_build
@@ -65,45 +64,6 @@ def draw(folder, count, size, file_format):
         below.mkdir(exist_ok=True)
         pixels.resize(size, Image.Resampling.BICUBIC).save(below / f"{number:06}.{file_format}", quality=90)
     return folder
-
-
-def write_encoder(path, graph, side, dim, grid):
-    """A bundle of a graph with random weights."""
-    sha256 = hashlib.sha256(graph).hexdigest()
-    preprocessing = Preprocessing(
-        image_size=side, resize="shortest_side", crop_fraction=0.875, interpolation="bicubic",
-        mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225),
-    )  # fmt: skip
-    manifest = Manifest(
-        id=bundle_id(sha256, preprocessing), name=path.name, embedding_dim=dim, preprocessing=preprocessing,
-        patch_grid=(grid, grid), outputs=["embedding", "attention"],
-        variants={"fp32": Variant(file="encoder.onnx", sha256=sha256, precision="fp32", parity={})},
-        feature="cls", licence="Apache-2.0", trained_on="nothing: random weights", domain="nothing", figures={},
-        recipe={}, created_with={},
-    )  # fmt: skip
-    write_bundle(path, manifest, {"encoder.onnx": graph})
-    return path
-
-
-def vit_bundle(path):
-    """ViT-S/16 at 224, fp32, as export/ writes it."""
-    import torch
-
-    from export.onnx_graph import to_onnx
-    from training.embedding import EmbeddingModel
-    from training.vit import build_vit
-
-    torch.manual_seed(0)
-    model = EmbeddingModel(build_vit("small", image_size=224, patch_size=16), "cls").eval()
-    return write_encoder(path, to_onnx(model), 224, model.embedding_dim, 14)
-
-
-def tiny_bundle(path):
-    """Mean colours of patches, projected: an encoder that costs next to nothing."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-    from tiny_encoder import write_tiny_bundle
-
-    return write_tiny_bundle(path)
 
 
 def measure_rate(work, pictures, count, rounds):

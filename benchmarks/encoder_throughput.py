@@ -24,24 +24,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from random_encoders import IMAGE_SIZE, PATCH_SIZE, network_of
 from rich.console import Console
 
 from encoder.engine import open_session
-from encoder.manifest import OUTPUTS, Pruning
+from encoder.manifest import Pruning
 from export.bundling import ExportOptions, export_network
 from export.gate_pictures import read_gate_pictures
-from export.network import Network
 from export.our_network import run_network
 from export.pruning_choice import embed_pruned, pruning_cost, prunings
 from export.retrieval_gate import compare_retrieval
-from export.serving_graph import ServingGraph
 from export.variants import VariantWriter
 from training.augmentation import normalise
-from training.embedding import EmbeddingModel, serving_preprocessing
-from training.vit import build_vit
 
 RESULTS = Path(__file__).parent / "results" / "encoder_throughput.json"
-IMAGE_SIZE, PATCH_SIZE = 224, 16
 PRUNING = Pruning(after_layer=4, keep_ratio=0.3)  # as a third of the layers, what the trained encoder's pictures allow
 OTHERS = ("torch", "torch.compile", "openvino")
 console = Console(stderr=True)
@@ -58,22 +54,6 @@ class TorchEncoder(torch.nn.Module):
         """Pixels to embeddings of length 1."""
         views = normalise(pixels_BSS3.permute(0, 3, 1, 2).float() / 255)
         return torch.nn.functional.normalize(self.backbone(views, cls_only=True).cls_BD, dim=1)
-
-
-def network_of(encoder):
-    """A network with random weights."""
-    torch.manual_seed(0)
-    backbone = build_vit(encoder, image_size=IMAGE_SIZE, patch_size=PATCH_SIZE)
-    model = EmbeddingModel(backbone, "cls").eval()
-    return Network(
-        reference=model,
-        make_graph=lambda outputs, fused, pruning: ServingGraph(
-            model, outputs, fused_attention=fused, pruning=pruning
-        ).eval(),
-        outputs=OUTPUTS, preprocessing=serving_preprocessing(IMAGE_SIZE), embedding_dim=backbone.width,
-        token_dim=backbone.width, patch_grid=(backbone.grid_size,) * 2, depth=len(backbone.blocks), source="random",
-        feature="cls", licence="", trained_on="", domain="",
-    )  # fmt: skip
 
 
 def write_variants(network, folder):
