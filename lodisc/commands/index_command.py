@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from index.build import writing_alone
 from index.catalogue import Catalogue
+from index.locks import writing_alone
 from lodisc.actions import Action, add_actions, run_action
 from lodisc.commands.index_building import (
     ADD_HELP,
