@@ -154,7 +154,7 @@ def build(
     report = BuildReport()
     started = time.monotonic()
     with writing_alone(catalogue.path), DiskMap() as seen:
-        _remove_partials(catalogue.path)
+        remove_partials(catalogue.path)
         published, held = _published(catalogue)
         with (
             Rejected(catalogue.path, keep_rejected) as rejected,
@@ -234,7 +234,7 @@ def _changes_since(catalogue: Catalogue, seq: int) -> int:
         return last_seq(connection) - seq
 
 
-def _remove_partials(path: Path) -> None:
+def remove_partials(path: Path) -> None:
     """Remove what a run left aside that was killed before it could rename or remove it."""
     for partial in path.glob(f"{PARTIAL_PREFIX}*"):
         if partial.is_dir():
