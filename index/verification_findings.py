@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 FEW = 5  # examples that are kept
 
-# catalogue: what it must be like. cache: what is derived of it, and searched around where it is damaged. source: whether
-# the pictures are still what was indexed. leftover: what a kill left behind, which does nothing but take space.
+# catalogue: what it must be like. cache: what is derived of it, and searched around where it is damaged. source:
+# whether the pictures are still what was indexed. leftover: of a kill, which does nothing but take space.
 Kind = Literal["catalogue", "cache", "source", "leftover"]
 
 
@@ -35,7 +35,7 @@ class Check:
     found: int = 0
     repaired: int = 0
     examples: list[str] = field(default_factory=list)
-    rows: array[int] = field(default_factory=lambda: array("q"))
+    rows: "array[int]" = field(default_factory=lambda: array("q"))
     remedy: str | None = None
     note: str | None = None
 
@@ -89,5 +89,5 @@ class Report:
                 check.repaired = max(0, first.found - check.found)
                 check.found += check.repaired
                 check.examples = check.examples or first.examples
-                check.note = check.note or first.note
+                check.note = first.note or check.note  # what a repair says of itself before what is there now
         return again

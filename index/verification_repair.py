@@ -28,7 +28,15 @@ from index.thumbnails import thumbnail_of
 from index.vectors import STORED_DTYPE, pack
 from index.verification_findings import Report
 from index.verification_pictures import Found, Wanted, find_pictures
-from index.verification_truth import CHANGE_FAULTS, DOCUMENT_FAULTS, ORPHANS, Tell, lengths_of, only_in_indexes, sqlite_faults
+from index.verification_truth import (
+    CHANGE_FAULTS,
+    DOCUMENT_FAULTS,
+    ORPHANS,
+    Tell,
+    lengths_of,
+    only_in_indexes,
+    sqlite_faults,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,33 +58,39 @@ def rebuild_indexes(path: Path) -> bool:
     """Have SQLite build its indexes anew if all that is wrong is in them; returns whether the database is whole now."""
     connection = connect(path)
     try:
-        if not only_in_indexes(sqlite_faults(connection, quick=False)):
+        if not only_in_indexes(sqlite_faults(connection)):
             return False
         with transaction(connection, path):
             connection.execute("REINDEX")
-        return not sqlite_faults(connection, quick=False)
+        return not sqlite_faults(connection)
     finally:
         connection.close()
 
 
-def repair(path: Path, report: Report, dim: int, means: Means, tell: Tell) -> None:
+def repair(path: Path, report: Report, dim: int, means: Means | None, tell: Tell) -> None:
     """Repair what `report` found in the catalogue at `path`; whoever wants to know what came of it looks again.
+
+    Without means nothing is made of pictures. What there is to say of a repair becomes a note of its check.
 
     Raises:
         CatalogueBusyError: a bulk run is at work there and did not end.
+        CatalogueError: it cannot be written to.
         EncoderMismatchError: the bundle that was given is another encoder's.
     """
     with writing_alone(path):
         remove_partials(path)
         connection = connect(path)
+        moves: dict[int, int] = {}  # rows that items had -> that they have now
         try:
             with transaction(connection, path):
-                _remove_orphans(connection)
-                _note_changes(connection)
-                _empty_documents(connection, report)
                 _drop_unusable(connection, report.of("embeddings").rows, dim)
+                _remove_orphans(connection)
+                _note_changes(connection, moves)
+                _empty_documents(connection, report, moves)
             with Catalogue.open(path) as catalogue:
-                _from_pictures(catalogue, connection, report, means, tell)
+                if means is not None:
+                    doubtful = {_moved(row, moves) for row in report.of("embeddings").rows}
+                    _from_pictures(catalogue, connection, doubtful, report, means, tell)
                 _renew_snapshot(catalogue, report)
         finally:
             connection.close()
@@ -89,20 +103,27 @@ def _remove_orphans(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove')", (row,))
 
 
-def _note_changes(connection: sqlite3.Connection) -> None:
+def _note_changes(connection: sqlite3.Connection, moves: dict[int, int]) -> None:
     for row, live, _, _ in connection.execute(CHANGE_FAULTS).fetchall():
         if live:
-            _move(connection, row)
+            moves[row] = _move(connection, row)
         else:
             connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove')", (row,))
 
 
-def _empty_documents(connection: sqlite3.Connection, report: Report) -> None:
-    moved: dict[int, int] = {}
+def _empty_documents(connection: sqlite3.Connection, report: Report, moves: dict[int, int]) -> None:
     for row, _, column in connection.execute(DOCUMENT_FAULTS).fetchall():
-        now = moved[row] = moved[row] if row in moved else _move(connection, row)  # once where both are faulty
-        connection.execute(f"UPDATE item SET {column} = '{{}}' WHERE row = ?", (now,))
+        if row not in moves:  # once where both are faulty
+            moves[row] = _move(connection, row)
+        connection.execute(f"UPDATE item SET {column} = '{{}}' WHERE row = ?", (moves[row],))
         report.of("documents").note = "emptied; `lodisc index build` takes them from the source again"
+
+
+def _moved(row: int, moves: dict[int, int]) -> int:
+    """The row that an item has now."""
+    while row in moves:
+        row = moves[row]
+    return row
 
 
 def _drop_unusable(connection: sqlite3.Connection, rows: Iterable[int], dim: int) -> None:
@@ -135,19 +156,21 @@ def _move(connection: sqlite3.Connection, row: int) -> int:
 
 
 def _from_pictures(
-    catalogue: Catalogue, connection: sqlite3.Connection, report: Report, means: Means, tell: Tell
+    catalogue: Catalogue,
+    connection: sqlite3.Connection,
+    doubtful: set[int],
+    report: Report,
+    means: Means,
+    tell: Tell,
 ) -> None:
-    """Make missing thumbnails and embeddings anew, of pictures that are still those that were indexed."""
-    # Asked again, because repairs before this one have given rows other numbers; a length has to be taken as found.
-    faulty = {row for row in report.of("embeddings").rows if _is_live(connection, row)}
-    unembedded = _lacking(connection, "embedding") | faulty
+    """Make thumbnails and embeddings anew that are missing or `doubtful`, of pictures that are those indexed."""
+    unembedded = _lacking(connection, "embedding") | {row for row in doubtful if _is_live(connection, row)}
     rows = sorted(unembedded | _lacking(connection, "thumbnail"))
     if not rows:
         return
     encoder = _encoder(catalogue, report, means) if unembedded else None
-    done, batch = 0, list[Found]()
-    for found in find_pictures(_wanted(connection, rows), means.source, means.threads):
-        done += 1
+    batch = list[Found]()
+    for done, found in enumerate(find_pictures(_wanted(connection, rows), means.source, means.threads), 1):
         tell("repair", done, len(rows))
         if found.state == "same":
             batch.append(found)
@@ -221,7 +244,8 @@ def _renew_snapshot(catalogue: Catalogue, report: Report) -> None:
     """Another snapshot in place of a damaged or missing one; beside a whole one only leftovers are removed."""
     newest = newest_snapshot(catalogue.path)
     if report.of("snapshot").found or (newest is None and catalogue.count()):
-        catalogue.compact()
+        info = catalogue.compact()
+        report.of("snapshot").note = f"built anew, of {info.count} items"
     elif newest is not None:
         with compacting_alone(catalogue.path):
             remove_other_snapshots(catalogue.path, keep=newest)

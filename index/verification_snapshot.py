@@ -33,10 +33,9 @@ from index.verification_truth import CHUNK, Tell
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, RuntimeError, SnapshotDamagedError)
 
 
-def check_snapshot(path: Path, connection: sqlite3.Connection, dim: int, tell: Tell) -> Check:
-    """The newest snapshot, which is the one that searches use."""
+def check_snapshot(path: Path, seq: int | None, connection: sqlite3.Connection, dim: int, tell: Tell) -> Check:
+    """The snapshot of change `seq`: the newest, which is the one that searches use."""
     check = Check(name="snapshot", promise="the search snapshot is whole and that of the database", kind="cache")
-    seq = newest_snapshot(path)
     if seq is None:
         check.note = "there is none, so every search goes through the database"
         return check
@@ -68,9 +67,7 @@ def check_leftovers(path: Path) -> Check:
     """What a killed process left behind. It is never used, and the next run or compaction removes it."""
     check = Check(name="leftovers", promise="no half-made files of killed processes are left", kind="leftover")
     newest = newest_snapshot(path)
-    found = [
-        folder for folder in sorted((path / ANN_DIR).glob("*")) if folder.is_dir() and folder.name != str(newest)
-    ]
+    found = [folder for folder in sorted((path / ANN_DIR).glob("*")) if folder.is_dir() and folder.name != str(newest)]
     with looking(path / WRITER_LOCK, wait=False) as nobody_writes:
         if nobody_writes:
             found += sorted(path.glob(f"{PARTIAL_PREFIX}*"))

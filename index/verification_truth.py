@@ -18,6 +18,7 @@ from index.verification_findings import Check
 # Called with what is being looked at, how many are done, and how many there are.
 Tell = Callable[[str, int, int], None]
 
+WHOLE = "SQLite finds its file whole"
 CHUNK = 4096
 MOST_FAULTS = 100  # that SQLite is to list
 LENGTH_TOLERANCE = 0.01  # half precision moves the length of a vector by up to a thousandth
@@ -46,20 +47,20 @@ AS kept WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.row = kept.row AND delet
 """
 
 
-def check_database(connection: sqlite3.Connection, *, quick: bool) -> Check:
-    """What SQLite says of its file; `quick` leaves out whether its indexes agree with its tables."""
-    check = Check(name="database", promise="SQLite finds its file whole")
+def check_database(connection: sqlite3.Connection) -> Check:
+    """What SQLite says of its file."""
+    check = Check(name="database", promise=WHOLE)
     check.looked_at = _page_count(connection)
-    for line in sqlite_faults(connection, quick=quick):
+    for line in sqlite_faults(connection):
         check.add(line)
     return check
 
 
-def sqlite_faults(connection: sqlite3.Connection, *, quick: bool) -> list[str]:
-    """One line for each thing that SQLite finds wrong with its file."""
-    pragma = "quick_check" if quick else "integrity_check"
+def sqlite_faults(connection: sqlite3.Connection) -> list[str]:
+    """One line for each thing that SQLite finds wrong with its file, at most MOST_FAULTS."""
     try:
-        lines = [str(line) for (line,) in connection.execute(f"PRAGMA {pragma}({MOST_FAULTS})")]
+        found = connection.execute(f"PRAGMA integrity_check({MOST_FAULTS})")
+        lines = [str(line).replace("\n", ": ") for (line,) in found]
     except sqlite3.DatabaseError as error:
         return [str(error)]
     return [] if lines == ["ok"] else lines
