@@ -91,8 +91,9 @@ class Writer:
             case "update":
                 self.put("update", {item_id: self.versions[item_id] + 1 for item_id in self.some(32)})
             case "compact":
-                self.put("some", self.fresh(8))
-                self.delete("few", self.some(4))
+                if self.chance.random() < 0.7:  # else the snapshot replaces one of the same change
+                    self.put("some", self.fresh(8))
+                    self.delete("few", self.some(4))
                 self.do("compact", self.catalogue.compact)
 
     def bulk_build(self, encoder, source):
