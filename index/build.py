@@ -28,7 +28,7 @@ from index.locks import WRITER_LOCK, writing_alone
 from index.pipeline import KINDS, Pipeline
 from index.progress import BuildProgress, Stages
 from index.rejected import REJECTED_NAME, Rejected
-from index.schema import DATABASE_NAME, PARTIAL_PREFIX
+from index.schema import DATABASE_NAME, LOG_NAMES, PARTIAL_PREFIX
 from index.snapshot import ANN_DIR
 from index.sources.files import is_url
 from index.sources.picture import Source, SourcePicture, UnreadablePart
@@ -245,9 +245,9 @@ def remove_partials(path: Path) -> None:
 
 def _delete_catalogue(path: Path) -> None:
     """Remove what makes a catalogue, and nothing else that may lie in the folder."""
-    for suffix in ("", "-wal", "-shm"):
-        (path / f"{DATABASE_NAME}{suffix}").unlink(missing_ok=True)
-    shutil.rmtree(path / ANN_DIR, ignore_errors=True)
+    shutil.rmtree(path / ANN_DIR, ignore_errors=True)  # first: a kill must not leave a snapshot to another database
+    for name in (DATABASE_NAME, *LOG_NAMES):
+        (path / name).unlink(missing_ok=True)
 
 
 def _claim(path: Path) -> None:
@@ -256,7 +256,7 @@ def _claim(path: Path) -> None:
     Raises:
         CatalogueError: it is something else, or cannot be made.
     """
-    ours = (WRITER_LOCK, REJECTED_NAME, ANN_DIR)
+    ours = (WRITER_LOCK, REJECTED_NAME, ANN_DIR, *LOG_NAMES)
     try:
         path.mkdir(parents=True, exist_ok=True)
         foreign = [
