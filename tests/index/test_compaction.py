@@ -126,9 +126,10 @@ def test_a_kill_while_a_snapshot_replaces_one_of_the_same_change_leaves_no_half_
         next(path for path in sorted(Path(folder).rglob("*")) if path.is_file()).unlink()
         raise Killed
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr("shutil.rmtree", removes_one_file_and_is_killed)
-        catalogue.compact()
+        with pytest.raises(Killed):
+            catalogue.compact()
     report = verify(catalogue.path, means=None, tell=lambda part, done, total: None)
     assert report.clean, report.of("snapshot").examples
     assert report.of("leftovers").found == 1
