@@ -113,7 +113,7 @@ def check_thumbnails(connection: sqlite3.Connection) -> Check:
     """Each live item has one thumbnail."""
     check = Check(name="thumbnails", promise="every item has a thumbnail", looked_at=_count_live(connection))
     for row, item_id in connection.execute(
-        "SELECT row, id FROM item WHERE deleted = 0 AND row NOT IN (SELECT row FROM thumbnail)"
+        "SELECT row, id FROM item WHERE deleted = 0 AND row NOT IN (SELECT row FROM thumbnail) ORDER BY row"
     ):
         check.add(f"{item_id!a} has none", row)
     return check
