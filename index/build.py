@@ -5,35 +5,34 @@
 with bounded queues between; what has to be known of all pictures (their ids) is kept on disk, so memory does not grow
 with the source. A picture that cannot be used costs a row of rejected.csv and nothing else. What is
 already in the catalogue with the same content is not encoded again, so the run after an interruption, however abrupt,
-continues where the last transaction ended. One bulk run at a time.
+continues where the last transaction ended. One bulk run at a time: another waits a while, then says so.
 """
 
-import fcntl
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
 from encoder.bundle import Bundle
-from encoder.errors import CatalogueBusyError, CatalogueError
+from encoder.errors import CatalogueError
 from encoder.image_encoder import ImageEncoder
 from index.catalogue import Catalogue
 from index.compaction import is_due_after_bulk
 from index.disk_map import DiskMap
 from index.following import last_seq, reading
+from index.locks import WRITER_LOCK, writing_alone
 from index.pipeline import KINDS, Pipeline
 from index.progress import BuildProgress, Stages
 from index.rejected import REJECTED_NAME, Rejected
-from index.schema import DATABASE_NAME, PARTIAL_PREFIX
+from index.schema import DATABASE_NAME, LOG_NAMES, PARTIAL_PREFIX
 from index.snapshot import ANN_DIR
 from index.sources.files import is_url
 from index.sources.picture import Source, SourcePicture, UnreadablePart
 
-LOCK_NAME = "writer.lock"
 # Several calls of the encoder are under way at once: larger batches are no faster on a CPU, hold more activations in
 # memory, and more of them is lost when a run is killed.
 BATCH_SIZE = 16
@@ -155,7 +154,7 @@ def build(
     report = BuildReport()
     started = time.monotonic()
     with writing_alone(catalogue.path), DiskMap() as seen:
-        _remove_partials(catalogue.path)
+        remove_partials(catalogue.path)
         published, held = _published(catalogue)
         with (
             Rejected(catalogue.path, keep_rejected) as rejected,
@@ -214,28 +213,6 @@ def _default_threads(source: Source) -> int:
     return max(NETWORK_THREADS, cores) if is_url(source.location) else cores
 
 
-@contextmanager
-def writing_alone(path: Path) -> Iterator[None]:
-    """Hold the catalogue's writer lock; the operating system lets go of it even after a SIGKILL.
-
-    Raises:
-        CatalogueBusyError: another process holds it.
-        CatalogueError: there is no such folder, or it cannot be written to.
-    """
-    try:
-        lock = (path / LOCK_NAME).open("a")
-    except OSError as error:
-        raise CatalogueError(f"{path} cannot be written to: {error.strerror or error}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CatalogueBusyError(
-                f"another `lodisc index` command is writing to {path}; wait for it to end"
-            ) from error
-        yield
-
-
 def _settle_missing(catalogue: Catalogue, seen: DiskMap, report: BuildReport, prune: bool) -> None:
     """Count, and with `prune` delete, the items that the source does not have."""
     missing = (item_id for item_id in catalogue.ids() if item_id not in seen)
@@ -257,7 +234,7 @@ def _changes_since(catalogue: Catalogue, seq: int) -> int:
         return last_seq(connection) - seq
 
 
-def _remove_partials(path: Path) -> None:
+def remove_partials(path: Path) -> None:
     """Remove what a run left aside that was killed before it could rename or remove it."""
     for partial in path.glob(f"{PARTIAL_PREFIX}*"):
         if partial.is_dir():
@@ -268,9 +245,9 @@ def _remove_partials(path: Path) -> None:
 
 def _delete_catalogue(path: Path) -> None:
     """Remove what makes a catalogue, and nothing else that may lie in the folder."""
-    for suffix in ("", "-wal", "-shm"):
-        (path / f"{DATABASE_NAME}{suffix}").unlink(missing_ok=True)
-    shutil.rmtree(path / ANN_DIR, ignore_errors=True)
+    shutil.rmtree(path / ANN_DIR, ignore_errors=True)  # first: a kill must not leave a snapshot to another database
+    for name in (DATABASE_NAME, *LOG_NAMES):
+        (path / name).unlink(missing_ok=True)
 
 
 def _claim(path: Path) -> None:
@@ -279,7 +256,7 @@ def _claim(path: Path) -> None:
     Raises:
         CatalogueError: it is something else, or cannot be made.
     """
-    ours = (LOCK_NAME, REJECTED_NAME, ANN_DIR)
+    ours = (WRITER_LOCK, REJECTED_NAME, ANN_DIR, *LOG_NAMES)
     try:
         path.mkdir(parents=True, exist_ok=True)
         foreign = [

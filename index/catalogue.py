@@ -289,7 +289,7 @@ class Catalogue:
         while answer is None:
             with self._connections.reading() as connection:
                 seq = last_seq(connection)
-                view = self._follower.view(seq)
+                view = self._follower.view(seq, connection)
                 if view.seq > seq:
                     continue  # another thread has moved it on meanwhile: this transaction does not see its items
                 try:
@@ -404,8 +404,7 @@ class Catalogue:
     def refresh(self) -> View:
         """Take in what other processes and threads have written, and return the present view."""
         with self._connections.reading() as connection:
-            seq = last_seq(connection)
-        return self._follower.view(seq)
+            return self._follower.view(last_seq(connection), connection)
 
 
 def _matches(

@@ -41,16 +41,21 @@ class Follower:
         self._looked, self._seen = time.monotonic(), _changed(path)
         self._view = load_view(path, dim)
 
-    def view(self, seq: int) -> View:
-        """A view as of change `seq` or later."""
+    def view(self, seq: int, connection: sqlite3.Connection) -> View:
+        """A view as of change `seq` or later.
+
+        Args:
+            seq: the last change that `connection` sees.
+            connection: inside a read transaction. It is the caller's, because opening one here would take ten times as
+                long as following a change does, and all other threads that search wait for that.
+        """
         self._look()
         view = self._view
         if view.seq >= seq:
             return view
         with self._lock:
             if self._view.seq < seq:
-                with reading(self._path) as connection:
-                    self._view = follow(self._view, connection, self._dim)
+                self._view = follow(self._view, connection, self._dim)
             return self._view
 
     def reload(self) -> None:

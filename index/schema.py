@@ -15,6 +15,7 @@ from encoder.errors import CatalogueCorruptError, CatalogueError, CatalogueNotFo
 from index.faults import database_faults
 
 DATABASE_NAME = "catalogue.sqlite"
+LOG_NAMES = (f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm")  # what SQLite keeps beside it while it is open
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 10.0
 PARTIAL_PREFIX = ".new-"  # what is being made aside; left behind only by a kill
@@ -89,6 +90,8 @@ def create(path: Path, meta: dict[str, str]) -> None:
             fresh = Path(folder) / DATABASE_NAME
             with database_faults(path):
                 _create_tables(fresh, meta)
+            for name in LOG_NAMES:  # of one that is gone; SQLite would take it for the log of this one
+                (path / name).unlink(missing_ok=True)
             fresh.replace(path / DATABASE_NAME)
         _sync_folder(path)
     except OSError as error:

@@ -75,8 +75,8 @@ def build_snapshot(
             info = _build_index(catalogue, fresh, seq, VectorFile(fresh / VECTORS_NAME, len(rows_N), dim), wishes)
             (fresh / INFO_NAME).write_text(info.dumps(), encoding="utf-8")
             published = ann / str(seq)
-            if published.exists():
-                shutil.rmtree(published)
+            if published.exists():  # moved away whole: a kill while it is being deleted would leave half of it there
+                published.rename(Path(folder) / "replaced")
             fresh.replace(published)
     except (OSError, RuntimeError) as error:  # FAISS tells of a full disk with a RuntimeError
         raise CatalogueError(

@@ -65,6 +65,17 @@ class VectorFile:
             records.append(record)
         return units(np.frombuffer(b"".join(records), self._dtype)["vector"])
 
+    def stored(self, start: int, num: int) -> list[bytes | None]:
+        """The vectors from one position on as the database stored them; None for each that is not what was written."""
+        size = self._dtype.itemsize
+        data = os.pread(self._descriptor, num * size, start * size)
+        found: list[bytes | None] = []
+        for number in range(num):
+            record = data[number * size : (number + 1) * size]
+            whole = zlib.crc32(record[:-4], start + number) == int.from_bytes(record[-4:], "little")
+            found.append(record[:-4] if whole and len(record) == size else None)
+        return found
+
     def chunks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """All unit vectors in order, as the position of the first and a float32 array of at most CHUNK."""
         for start in range(0, self.count, CHUNK):

@@ -15,9 +15,10 @@ from threading import Event
 from encoder.errors import CatalogueBusyError, SourceError
 from encoder.image_encoder import ImageEncoder
 from encoder.picture_files import walk_pictures
-from index.build import BuildReport, build, writing_alone
+from index.build import BuildReport, build
 from index.catalogue import Catalogue
 from index.disk_map import DiskMap
+from index.locks import writing_alone
 from index.sources.folder import FolderSource
 
 # Looking may take one part in so many of the time, so a folder of a million files is looked through less often.

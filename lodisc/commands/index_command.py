@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from index.build import writing_alone
 from index.catalogue import Catalogue
+from index.locks import writing_alone
 from lodisc.actions import Action, add_actions, run_action
 from lodisc.commands.index_building import (
     ADD_HELP,
@@ -17,6 +17,7 @@ from lodisc.commands.index_building import (
 )
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
 from lodisc.commands.index_stats import STATS_HELP, add_stats_arguments, run_stats
+from lodisc.commands.index_verifying import VERIFY_HELP, add_verify_arguments, run_verify
 from lodisc.commands.index_wishing import add_index_arguments, wish
 
 HELP = """\
@@ -29,6 +30,7 @@ examples:
   lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg
   lodisc index list catalogue/ --filter 'genus == "Vanessa" and year >= 2010'
   lodisc index stats catalogue/
+  lodisc index verify catalogue/ --repair
 
 Each action explains itself: lodisc index ACTION --help
 """
@@ -88,6 +90,7 @@ ACTIONS = (
     Action("remove", "remove items by id", REMOVE_HELP, _remove, _add_remove_arguments),
     Action("list", "the items, or those that a filter lets through", LIST_HELP, run_list, add_list_arguments),
     Action("stats", "what is in the catalogue", STATS_HELP, run_stats, add_stats_arguments),
+    Action("verify", "see whether it is whole, and repair it", VERIFY_HELP, run_verify, add_verify_arguments),
     Action("compact", "build the search snapshot anew", COMPACT_HELP, _compact, add_index_arguments),
 )
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import tarfile
 from io import BytesIO
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -20,7 +21,9 @@ from encoder.preprocessing import decode_picture, preprocess
 from index.build import build, open_for_build
 from index.catalogue import Catalogue
 from index.estimate import estimate
+from index.snapshot import newest_snapshot
 from index.sources.reading import read_source
+from index.verification import verify
 
 
 @pytest.fixture
@@ -366,3 +369,36 @@ def test_an_estimate_counts_measures_and_writes_nothing(index, picture_folder, t
     assert (told.known, told.new) == (0, 12)
     assert told.disk_bytes > 12 * 200
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_kill_while_fresh_throws_the_catalogue_away_leaves_nothing_of_it_to_the_next_run(
+    steps, tmp_path, tiny_bundle, picture_folder, monkeypatch
+):
+    """The log of the old database must not be taken for that of the new one, nor the old snapshot for its own."""
+    path, bundle = tmp_path / "catalogue", Bundle.open(tiny_bundle)
+    with open_for_build(path, bundle) as catalogue:
+        build(catalogue, ImageEncoder(bundle), read_source(picture_folder), quiet=True)
+        catalogue.delete(["red/0.png"])  # the log holds something for as long as the catalogue is open
+
+        class Killed(BaseException):
+            pass
+
+        unlink, done = Path.unlink, []
+
+        def is_killed(file, **options):
+            if len(done) == steps:
+                raise Killed
+            done.append(file)
+            unlink(file, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", is_killed)
+            with pytest.raises(Killed):
+                open_for_build(path, bundle, fresh=True)
+        assert newest_snapshot(path) is None, "a snapshot is left of a database that is gone"
+        with open_for_build(path, bundle, fresh=True) as fresh:
+            assert fresh.stats().items == 0
+            build(fresh, ImageEncoder(bundle), read_source(picture_folder), quiet=True)
+            assert fresh.stats().items == 12
+    assert verify(path, means=None, tell=lambda part, done, total: None).clean

@@ -17,7 +17,6 @@ from tiny_encoder import DIM, write_tiny_bundle
 from encoder.bundle import Bundle
 from encoder.errors import (
     BundleNotFoundError,
-    CatalogueBusyError,
     CatalogueCorruptError,
     CatalogueError,
     CatalogueNotFoundError,
@@ -27,7 +26,7 @@ from encoder.errors import (
 )
 from index import following
 from index.ann_wishes import IndexWishes
-from index.build import open_for_build, writing_alone
+from index.build import open_for_build
 from index.catalogue import Catalogue
 from index.items import NewItem
 from index.snapshot import newest_snapshot
@@ -328,15 +327,6 @@ def test_missing_newer_foreign_and_damaged_databases_are_told_apart(tmp_path, ca
     (foreign / "catalogue.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 99)
     with pytest.raises(CatalogueCorruptError, match="is damaged .* --fresh"):
         Catalogue.open(foreign)
-
-
-def test_two_bulk_writers_are_one_too_many(catalogue):
-    with (
-        writing_alone(catalogue.path),
-        pytest.raises(CatalogueBusyError, match="wait"),
-        writing_alone(catalogue.path),
-    ):
-        pass
 
 
 def test_threads_search_while_one_writes(catalogue):

@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from vector_catalogue import best_cosines, clustered, put_vectors
@@ -13,6 +14,7 @@ from index import compaction, snapshot_build
 from index.catalogue import Catalogue
 from index.compaction import Upkeep, compact_if_due, is_due, is_due_after_bulk
 from index.locks import compacting_alone
+from index.verification import verify
 
 
 @pytest.fixture
@@ -111,3 +113,25 @@ def test_what_a_killed_compaction_left_is_removed_by_the_next(catalogue):
     put_vectors(catalogue, clustered(5, seed=1), "more")
     catalogue.compact()
     assert not left.exists()
+
+
+def test_a_kill_while_a_snapshot_replaces_one_of_the_same_change_leaves_no_half_one(catalogue, monkeypatch):
+    put_vectors(catalogue, clustered(30))
+    catalogue.compact()
+
+    class Killed(BaseException):
+        pass
+
+    def removes_one_file_and_is_killed(folder, **_):
+        next(path for path in sorted(Path(folder).rglob("*")) if path.is_file()).unlink()
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", removes_one_file_and_is_killed)
+        with pytest.raises(Killed):
+            catalogue.compact()
+    report = verify(catalogue.path, means=None, tell=lambda part, done, total: None)
+    assert report.clean, report.of("snapshot").examples
+    assert report.of("leftovers").found == 1
+    catalogue.compact()
+    assert verify(catalogue.path, means=None, tell=lambda part, done, total: None).of("leftovers").found == 0
