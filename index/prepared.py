@@ -52,7 +52,7 @@ class Engine(Protocol):
     def batches(
         self, pictures: Iterable[SourcePicture], reject: Callable[[PictureFacts, InputError], None]
     ) -> Generator[list[Prepared]]:
-        """Batches in the order of the source, each item ready to be committed; `reject` hears of the rest, and why.
+        """Batches of items ready to be committed; `reject` hears of the rest, and why.
 
         A batch has been committed when the next one is asked for. Closing the generator ends the work.
         """

@@ -1,7 +1,8 @@
 """A Ray cluster for the length of a block: one that runs already, by its address, or processes of this machine.
 
 Processes that are started here are gone when the block ends, however it ends, and leave no files. Ray's own messages,
-bars, dashboard and usage reports are off. Not covered: installing lodisc on the machines of a cluster.
+bars, dashboard and usage reports are off, but for a line about actors' arguments that Ray Data brings upon itself
+(ray-project/ray issue 53727). Not covered: installing lodisc on the machines of a cluster.
 """
 
 import logging
@@ -16,7 +17,6 @@ from encoder.errors import ClusterError, ConfigError, MissingExtraError
 
 # Read by Ray when it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ part warns on stderr of what is none of our users' concern
 
 try:
     import ray
@@ -33,7 +33,7 @@ NO_PROGRESS_TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True)
 class Division:
-    """How the cores of a cluster are divided: actors, and threads of the encoder in each."""
+    """How the cores of a cluster are divided: actors that hold the encoder, and its threads in each."""
 
     actors: int
     threads: int
@@ -121,7 +121,7 @@ def _require_room(address: str, division: Division) -> None:
     places = sum(cores // division.threads for cores in nodes)
     if places < division.actors or sum(nodes) <= division.actors * division.threads:
         raise ClusterError(
-            f"the Ray cluster at {address} has machines of {nodes} cores, which is no room for {division.actors} actors "
+            f"the Ray cluster at {address} has machines of {nodes} cores, no room for {division.actors} actors "
             f"of {division.threads} threads and one core for reading; give fewer --actors or --encoder-threads"
         )
 

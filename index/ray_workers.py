@@ -1,8 +1,8 @@
 """What runs on the machines of a Ray cluster: read and hash pictures, and encode them.
 
 Tables come and tables go; the catalogue is nowhere near. A picture that cannot be used is a row with a message, so it
-fails alone. The bundle comes through Ray's object store, once to a machine, so no machine needs a path to it; its hashes
-are checked where it arrives.
+fails alone. The bundle comes through Ray's object store, once to a machine, so no machine needs a path to it; its
+hashes are checked where it arrives.
 
 A row of a task: position int64, call binary (the pickled function that gives the bytes of the picture's file; Ray's
 own transport between its processes is pickle). A row of an answer: see HASHED and ENCODED.
@@ -79,7 +79,9 @@ class EncoderActor:
     def __call__(self, tasks: pa.Table) -> pa.Table:
         """Read, decode and encode the pictures; ENCODED."""
         pictures = list(
-            self._pool.map(partial(_read, preprocessing=self._encoder.manifest.preprocessing), tasks["call"].to_pylist())
+            self._pool.map(
+                partial(_read, preprocessing=self._encoder.manifest.preprocessing), tasks["call"].to_pylist()
+            )
         )
         usable = [picture.pixels for picture in pictures if picture.pixels is not None]
         started = time.perf_counter()
