@@ -23,6 +23,7 @@
     │   ├── CatalogueBusyError
     │   └── CatalogueCorruptError
     ├── TrainingError                  a run that cannot go on
+    ├── ClusterError                   a cluster of machines that fails, or has no room
     └── MissingExtraError              an optional dependency; the message names the extra
 
 A message says what was found, what was expected and what to do, in one line. `code` names the error in JSON, `status`
@@ -191,6 +192,12 @@ class TrainingError(LodiscError):
     """A training run cannot go on."""
 
     code = "training_failed"
+
+
+class ClusterError(LodiscError):
+    """A cluster that a bulk run was given fails, or has no room for it."""
+
+    code, status = "cluster_failed", 503
 
 
 class MissingExtraError(LodiscError):

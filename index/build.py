@@ -25,7 +25,8 @@ from index.compaction import is_due_after_bulk
 from index.disk_map import DiskMap
 from index.following import last_seq, reading
 from index.locks import WRITER_LOCK, writing_alone
-from index.pipeline import KINDS, Pipeline
+from index.pipeline import Pipeline
+from index.prepared import KINDS, Engine
 from index.progress import BuildProgress, Stages
 from index.rejected import REJECTED_NAME, Rejected
 from index.schema import DATABASE_NAME, LOG_NAMES, PARTIAL_PREFIX
@@ -128,7 +129,7 @@ def build(
     stop: Event | None = None,
     quiet: bool = False,
 ) -> BuildReport:
-    """Index the pictures of a source, publish a snapshot where one is due, and write rejected.csv.
+    """Index the pictures of a source with threads of this process.
 
     Args:
         catalogue: to fill; its encoder is `encoder`.
@@ -137,10 +138,10 @@ def build(
         threads: that read and decode; if None, as many as there are cores, more where pictures come over a network.
         encoder_calls: of the encoder at once; see `index.division`.
         batch_size: pictures in one call of the encoder and one transaction.
-        prune: delete items that are not in the source; None does not even count them.
-        compact_after: publish a snapshot if there are more changes than this since the last one.
-        keep_rejected: of which locations rejected.csv keeps its earlier rows; of none if None.
-        stop: end after the transaction at hand once this is set, without pruning and without a snapshot.
+        prune: as for `fill`, like what follows.
+        compact_after: changes without a snapshot.
+        keep_rejected: rows of rejected.csv.
+        stop: ends the run.
         quiet: show no progress.
 
     Raises:
@@ -151,6 +152,40 @@ def build(
     pipeline = Pipeline(
         catalogue, encoder, threads=threads, encoder_calls=encoder_calls, batch_size=batch_size, stages=stages
     )
+    return fill(
+        catalogue, pipeline, source, prune=prune, compact_after=compact_after, keep_rejected=keep_rejected, stop=stop,
+        quiet=quiet,
+    )  # fmt: skip
+
+
+def fill(
+    catalogue: Catalogue,
+    engine: Engine,
+    source: Source,
+    *,
+    prune: bool | None = False,
+    compact_after: int = 0,
+    keep_rejected: Callable[[str], bool] | None = None,
+    stop: Event | None = None,
+    quiet: bool = False,
+) -> BuildReport:
+    """Index the pictures of a source, publish a snapshot where one is due, and write rejected.csv.
+
+    Only this process writes to the catalogue, wherever the engine works.
+
+    Args:
+        catalogue: to fill; its encoder is that of the engine.
+        engine: what prepares the pictures.
+        source: of the pictures.
+        prune: delete items that are not in the source; None does not even count them.
+        compact_after: publish a snapshot if there are more changes than this since the last one.
+        keep_rejected: of which locations rejected.csv keeps its earlier rows; of none if None.
+        stop: end after the transaction at hand once this is set, without pruning and without a snapshot.
+        quiet: show no progress.
+
+    Raises:
+        CatalogueBusyError: another bulk run is writing to this catalogue.
+    """
     report = BuildReport()
     started = time.monotonic()
     with writing_alone(catalogue.path), DiskMap() as seen:
@@ -158,9 +193,9 @@ def build(
         published, held = _published(catalogue)
         with (
             Rejected(catalogue.path, keep_rejected) as rejected,
-            BuildProgress(source.num_pictures, stages, quiet=quiet) as progress,
+            BuildProgress(source.num_pictures, engine.stages, quiet=quiet) as progress,
             closing(
-                pipeline.batches(
+                engine.batches(
                     _pictures(source, seen, rejected, report),
                     lambda facts, error: rejected.add(facts.location, error.message),
                 )
@@ -169,7 +204,7 @@ def build(
             for batch in batches:
                 items = [prepared.item for prepared in batch if prepared.item is not None]
                 if items:
-                    with stages.busy("commit"):
+                    with engine.stages.busy("commit"):
                         catalogue.put(items)
                 for prepared in batch:
                     setattr(report, prepared.kind, getattr(report, prepared.kind) + 1)
@@ -183,11 +218,11 @@ def build(
                 _settle_missing(catalogue, seen, report, prune)
             changes = _changes_since(catalogue, published)
             if changes > compact_after and is_due_after_bulk(held, changes, catalogue.manifest.embedding_dim):
-                with stages.busy("snapshot"):
+                with engine.stages.busy("snapshot"):
                     catalogue.compact()
     report.seconds = time.monotonic() - started
-    report.stage_seconds = stages.load()
-    report.limited_by = stages.limiting()
+    report.stage_seconds = engine.stages.load()
+    report.limited_by = engine.stages.limiting()
     return report
 
 

@@ -9,43 +9,22 @@ import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.errors import InputError, SourceError
 from encoder.image_encoder import ImageEncoder
-from encoder.preprocessing import decode_picture, preprocess
 from index.catalogue import Catalogue
-from index.items import Item, NewItem
+from index.prepared import Prepared, new_item, pixels_and_thumbnail, prepared_if_known
 from index.progress import Stages
 from index.sources.picture import PictureFacts, SourcePicture
-from index.text import is_text, printable
-from index.thumbnails import thumbnail_of
-
-# What becomes of a picture that can be used; each is a count of the report.
-KINDS = ("encoded", "reused", "relabelled", "unchanged")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A picture after reading: still to encode (`pixels`), to store as it is (`item`), or nothing to do (neither).
-
-    It does not hold the bytes of the file, so that what waits to be encoded is small.
-    """
-
-    facts: PictureFacts
-    kind: str  # one of KINDS
-    content_hash: str = ""
-    pixels: NDArray[np.uint8] | None = None
-    thumbnail: bytes = b""
-    item: NewItem | None = None
+from index.text import is_text
 
 
 class Pipeline:
-    """Pictures to batches of items for one catalogue.
+    """Pictures to batches of items for one catalogue: the engine of one machine.
 
     Args:
         catalogue: asked for what is known already.
@@ -66,7 +45,7 @@ class Pipeline:
         batch_size: int,
         stages: Stages,
     ) -> None:
-        self._catalogue, self._encoder, self._stages = catalogue, encoder, stages
+        self._catalogue, self._encoder, self.stages = catalogue, encoder, stages
         self._threads, self._encoder_calls, self._batch_size = threads, encoder_calls, batch_size
         self._ahead = 2 * batch_size + threads  # pictures read before they are needed
         # Embeddings by content that may not be committed yet, None while the encoder is at work on it. Used by the
@@ -126,23 +105,15 @@ class Pipeline:
         try:
             if not is_text(facts.id):
                 raise SourceError("its name is not UTF-8 and cannot be an id; rename the file")
-            with self._stages.busy("read"):
+            with self.stages.busy("read"):
                 data = picture.read()
                 content_hash = hashlib.sha256(data).hexdigest()
-                known = self._catalogue.get(facts.id)
-                same_content = known is not None and known.content_hash == content_hash
-                if known is not None and same_content and _says(known) == (facts.labels, facts.metadata):
-                    return Prepared(facts, "unchanged")
-                stored = self._catalogue.by_content(content_hash)
-                if stored is not None:
-                    kind = "relabelled" if same_content else "reused"
-                    return Prepared(facts, kind, item=_new_item(facts, content_hash, *stored))
-            with self._stages.busy("decode"):
-                preprocessing = self._encoder.manifest.preprocessing
-                # As every query is decoded, so that a picture finds itself with a cosine of 1.
-                decoded = decode_picture(data, min_side_wanted=preprocessing.image_size)
-                pixels = preprocess(decoded, preprocessing)
-                return Prepared(facts, "encoded", content_hash, pixels, thumbnail_of(decoded))
+                known = prepared_if_known(self._catalogue, facts, content_hash)
+            if known is not None:
+                return known
+            with self.stages.busy("decode"):
+                pixels, thumbnail = pixels_and_thumbnail(data, self._encoder.manifest.preprocessing)
+                return Prepared(facts, "encoded", content_hash, pixels, thumbnail)
         except InputError as error:
             return error
 
@@ -160,7 +131,7 @@ class Pipeline:
         pixels = [one.pixels for one in batch if one.pixels is not None]
         if not pixels:
             return []
-        with self._stages.busy("encode"):
+        with self.stages.busy("encode"):
             return list(self._encoder.encode(np.stack(pixels)).embedding_BD)
 
     def _finished(self, batch: Sequence[Prepared], encoded: Future[list[NDArray[np.float32]]]) -> list[Prepared]:
@@ -171,26 +142,10 @@ class Pipeline:
         for one in batch:
             embedding_D = self._recent.get(one.content_hash)
             if one.item is None and embedding_D is not None:
-                one = replace(one, pixels=None, item=_new_item(one.facts, one.content_hash, embedding_D, one.thumbnail))
+                one = replace(one, pixels=None, item=new_item(one.facts, one.content_hash, embedding_D, one.thumbnail))
             assert one.item is not None or one.kind == "unchanged"
             done.append(one)
         # Beyond this many, content has been committed and `_prepare` finds it in the catalogue.
         while len(self._recent) > self._ahead + (self._encoder_calls + 3) * self._batch_size:
             self._recent.popitem(last=False)
         return done
-
-
-def _says(item: Item) -> tuple[dict[str, str], dict[str, Any]]:
-    return item.labels, item.metadata
-
-
-def _new_item(facts: PictureFacts, content_hash: str, embedding_D: NDArray[np.float32], thumbnail: bytes) -> NewItem:
-    return NewItem(
-        id=facts.id,
-        labels=facts.labels,
-        metadata=facts.metadata,
-        source=printable(facts.location),
-        content_hash=content_hash,
-        embedding=embedding_D,
-        thumbnail=thumbnail,
-    )

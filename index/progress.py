@@ -33,8 +33,12 @@ class Stages:
         try:
             yield
         finally:
-            with self._lock:
-                self._busy_s[stage] += time.perf_counter() - started
+            self.add(stage, time.perf_counter() - started)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count time that a worker elsewhere has measured."""
+        with self._lock:
+            self._busy_s[stage] += seconds
 
     def load(self) -> dict[str, float]:
         """Seconds that each stage needs at the least: its busy time over the number of its workers."""

@@ -23,6 +23,7 @@ from index.ranks import read_ranks
 from index.rejected import REJECTED_NAME
 from index.sources.reading import read_source
 from index.watch import FolderWatch, watch
+from lodisc.commands.index_engine import add_engine_arguments, fill_by_engine, positive
 from lodisc.commands.index_wishing import add_index_arguments, wish
 
 BUILD_HELP = """\
@@ -42,6 +43,7 @@ examples:
   lodisc index build catalogue/ --images photos/ --bundle bundle/ --dry-run
   lodisc index build catalogue/ --images photos/ --bundle bundle/ --prune --watch
   lodisc index build catalogue/ --images photos/ --bundle another-bundle/ --fresh
+  lodisc index build catalogue/ --images 's3://bucket/photos/' --bundle bundle/ --engine ray --ray-address auto
 """
 
 ADD_HELP = """\
@@ -92,12 +94,13 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
         "--variant", metavar="NAME", help="of the bundle, such as int8 (default: the catalogue's; fp32 for a new one)"
     )
     parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="that read and decode (default: cores; at least 16 for URLs)"
+        "--threads", type=positive, metavar="N", help="that read and decode (default: cores; at least 16 for URLs)"
     )
-    parser.add_argument("--encoder-threads", type=_positive, metavar="N", help="of the encoder (default: cores)")
+    parser.add_argument("--encoder-threads", type=positive, metavar="N", help="of the encoder (default: cores)")
     parser.add_argument(
-        "--batch-size", type=_positive, default=BATCH_SIZE, metavar="N", help="pictures an encoder call (%(default)s)"
+        "--batch-size", type=positive, default=BATCH_SIZE, metavar="N", help="pictures an encoder call (%(default)s)"
     )
+    add_engine_arguments(parser)
     add_index_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -119,12 +122,7 @@ def run_build(args: argparse.Namespace) -> int:
         return 0
     with open_for_build(args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh) as catalogue:
         wish(args, catalogue)
-        variant = catalogue.choose_variant(bundle, args.variant)
-        encoder, calls = bulk_encoder(bundle, args.encoder_threads, variant)
-        report = build(
-            catalogue, encoder, source, threads=args.threads, encoder_calls=calls, batch_size=args.batch_size,
-            prune=args.prune, quiet=args.quiet or args.json,
-        )  # fmt: skip
+        report = fill_by_engine(args, catalogue, bundle, source, prune=args.prune)
     return _print_report(args, report)
 
 
@@ -134,12 +132,7 @@ def run_add(args: argparse.Namespace) -> int:
         source = read_source(args.images, args.ranks or catalogue.ranks)
         bundle = catalogue.find_bundle(args.bundle)
         wish(args, catalogue)
-        variant = catalogue.choose_variant(bundle, args.variant)
-        encoder, calls = bulk_encoder(bundle, args.encoder_threads, variant)
-        report = build(
-            catalogue, encoder, source, threads=args.threads, encoder_calls=calls, batch_size=args.batch_size,
-            prune=None, quiet=args.quiet or args.json,
-        )  # fmt: skip
+        report = fill_by_engine(args, catalogue, bundle, source, prune=None)
     return _print_report(args, report)
 
 
@@ -148,6 +141,8 @@ def _watch(args: argparse.Namespace, ranks: Sequence[str]) -> int:
     folder = Path(args.images)
     if args.dry_run:
         raise ConfigError("--watch and --dry-run exclude each other")
+    if args.engine != "local":
+        raise ConfigError(f"--watch and --engine {args.engine} exclude each other")
     if not folder.is_dir():
         raise ConfigError(f"--watch needs a folder of this machine, {args.images} is none")
     bundle = Bundle.open(args.bundle)
@@ -266,12 +261,6 @@ def _ranks_of(path: Path) -> Sequence[str]:
             return catalogue.ranks
     except CatalogueNotFoundError:
         return ()
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -1,0 +1,98 @@
+"""One picture on its way into a catalogue: what both engines of bulk indexing make of it, and by the same rules.
+
+An engine goes through a source and gives batches of `Prepared`. Which content has to be encoded, what is taken from the
+catalogue instead, and how a picture becomes pixels and a thumbnail is said here, once.
+"""
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.errors import InputError
+from encoder.manifest import Preprocessing
+from encoder.preprocessing import decode_picture, preprocess
+from index.catalogue import Catalogue
+from index.items import Item, NewItem
+from index.progress import Stages
+from index.sources.picture import PictureFacts, SourcePicture
+from index.text import printable
+from index.thumbnails import thumbnail_of
+
+# What becomes of a picture that can be used; each is a count of the report.
+KINDS = ("encoded", "reused", "relabelled", "unchanged")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture after reading: still to encode (`pixels`), to store as it is (`item`), or nothing to do (neither).
+
+    It does not hold the bytes of the file, so that what waits to be encoded is small.
+    """
+
+    facts: PictureFacts
+    kind: str  # one of KINDS
+    content_hash: str = ""
+    pixels: NDArray[np.uint8] | None = None
+    thumbnail: bytes = b""
+    item: NewItem | None = None
+
+
+class Engine(Protocol):
+    """What prepares pictures: threads of this process, or a cluster.
+
+    Attributes:
+        stages: told what each stage costs.
+    """
+
+    stages: Stages
+
+    def batches(
+        self, pictures: Iterable[SourcePicture], reject: Callable[[PictureFacts, InputError], None]
+    ) -> Generator[list[Prepared]]:
+        """Batches of items ready to be committed; `reject` hears of the rest, and why.
+
+        A batch has been committed when the next one is asked for. Closing the generator ends the work.
+        """
+
+
+def prepared_if_known(catalogue: Catalogue, facts: PictureFacts, content_hash: str) -> Prepared | None:
+    """What becomes of a picture whose content the catalogue has; None if it has to be encoded."""
+    known = catalogue.get(facts.id)
+    same_content = known is not None and known.content_hash == content_hash
+    if known is not None and same_content and _says(known) == (facts.labels, facts.metadata):
+        return Prepared(facts, "unchanged")
+    stored = catalogue.by_content(content_hash)
+    if stored is None:
+        return None
+    return Prepared(facts, "relabelled" if same_content else "reused", item=new_item(facts, content_hash, *stored))
+
+
+def pixels_and_thumbnail(data: bytes, preprocessing: Preprocessing) -> tuple[NDArray[np.uint8], bytes]:
+    """What the encoder sees of a picture file, uint8, shape (S, S, 3), and what people see of it.
+
+    Raises:
+        PictureError: it cannot be decoded.
+    """
+    # As every query is decoded, so that a picture finds itself with a cosine of 1.
+    decoded = decode_picture(data, min_side_wanted=preprocessing.image_size)
+    return preprocess(decoded, preprocessing), thumbnail_of(decoded)
+
+
+def new_item(facts: PictureFacts, content_hash: str, embedding_D: NDArray[np.float32], thumbnail: bytes) -> NewItem:
+    """The item of a picture."""
+    return NewItem(
+        id=facts.id,
+        labels=facts.labels,
+        metadata=facts.metadata,
+        source=printable(facts.location),
+        content_hash=content_hash,
+        embedding=embedding_D,
+        thumbnail=thumbnail,
+    )
+
+
+def _says(item: Item) -> tuple[dict[str, str], dict[str, Any]]:
+    return item.labels, item.metadata
