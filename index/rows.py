@@ -11,6 +11,7 @@ from typing import Any
 from index.filter_sql import SqlCondition
 from index.items import Item, NewItem
 from index.ranks import in_order
+from index.vectors import unpack
 
 _CHUNK = 500  # rows in one SQL statement
 _COLUMNS = "id, labels, metadata, source, content_hash"
@@ -85,6 +86,19 @@ def items_after(
         {"after": item_id, "limit": limit, **parameters},
     )
     return [_item(*columns) for columns in found]
+
+
+def new_items_after(connection: sqlite3.Connection, item_id: str, limit: int, dim: int) -> list[NewItem]:
+    """The first `limit` items with a greater id, with their embeddings and thumbnails, in the order of their ids."""
+    found = connection.execute(
+        f"SELECT vector, picture, {_COLUMNS} FROM item JOIN embedding USING (row) JOIN thumbnail USING (row) "
+        "WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
+        (item_id, limit),
+    )
+    return [
+        NewItem(**vars(_item(*columns)), embedding=unpack([vector], dim)[0], thumbnail=picture)
+        for vector, picture, *columns in found
+    ]
 
 
 def label_counts(connection: sqlite3.Connection, ranks: Sequence[str]) -> dict[str, int]:

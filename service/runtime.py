@@ -25,6 +25,7 @@ from encoder.image_encoder import ImageEncoder
 from encoder.manifest import Manifest
 from index.catalogue import Catalogue
 from index.compaction import Upkeep
+from index.open_catalogue import open_catalogue
 from service.bundle_choice import choose_bundle
 from service.metrics import Metrics
 from service.pipeline import Pipeline
@@ -146,7 +147,7 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
             "no catalogue was named; set LODISC_CATALOGUE to its folder, or use `lodisc serve CATALOGUE`"
         )
     with contextlib.ExitStack() as opened:
-        catalogue = opened.enter_context(Catalogue.open(settings.catalogue))
+        catalogue = opened.enter_context(open_catalogue(settings.catalogue))
         bundle = choose_bundle(catalogue, settings.bundle)
         encoder = ImageEncoder(
             bundle,

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from index.build import writing_alone
-from index.catalogue import Catalogue
+from index.open_catalogue import open_catalogue
 from lodisc.actions import Action, add_actions, run_action
 from lodisc.commands.index_building import (
     ADD_HELP,
@@ -60,7 +60,7 @@ def _add_remove_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    with Catalogue.open(args.catalogue) as catalogue, writing_alone(args.catalogue):
+    with open_catalogue(args.catalogue) as catalogue, writing_alone(args.catalogue):
         missing = [item_id for item_id in args.ids if catalogue.get(item_id) is None]
         removed = catalogue.delete(args.ids)
     print(f"removed {removed} of {len(args.ids)} items")
@@ -70,7 +70,7 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _compact(args: argparse.Namespace) -> int:
-    with Catalogue.open(args.catalogue) as catalogue:
+    with open_catalogue(args.catalogue) as catalogue:
         wish(args, catalogue)
         info = catalogue.compact()
     print(
