@@ -6,6 +6,7 @@ An update is the removal of a row and a new row, and each of the two is noted in
 import json
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from index.filter_sql import SqlCondition
@@ -76,6 +77,18 @@ def items_of_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[i
     return items
 
 
+def facts_of_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]:
+    """Id, labels and metadata (both JSON) of rows, also of those removed since."""
+    facts: dict[int, tuple[str, str, str]] = {}
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        for row, *columns in connection.execute(
+            f"SELECT row, id, labels, metadata FROM item WHERE row IN ({','.join('?' * len(chunk))})", chunk
+        ):
+            facts[row] = (columns[0], columns[1], columns[2])
+    return facts
+
+
 def items_after(
     connection: sqlite3.Connection, item_id: str, limit: int, condition: SqlCondition | None = None
 ) -> list[Item]:
@@ -112,8 +125,23 @@ def label_counts(connection: sqlite3.Connection, ranks: Sequence[str]) -> dict[s
     return {rank: counts[rank] for rank in ranks if rank in counts} | counts
 
 
+def read_labels(text: str) -> dict[str, str]:
+    """Labels as the database has them; an answer's items share most of theirs with others."""
+    return dict(_known_labels(text))
+
+
+@lru_cache(maxsize=4096)
+def _known_labels(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(json.loads(text).items())
+
+
+def read_metadata(text: str) -> dict[str, Any]:
+    """Metadata as the database has it; most items of most catalogues have none."""
+    return {} if text == "{}" else json.loads(text)
+
+
 def _item(item_id: str, labels: str, metadata: str, source: str, content_hash: str) -> Item:
-    return Item(item_id, json.loads(labels), json.loads(metadata), source, content_hash)
+    return Item(item_id, read_labels(labels), read_metadata(metadata), source, content_hash)
 
 
 def _json(value: dict[str, Any]) -> str:

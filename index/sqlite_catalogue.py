@@ -32,11 +32,14 @@ from index.locks import compacting_alone
 from index.row_set import RowSet
 from index.rows import (
     catalogue_ranks,
+    facts_of_rows,
     insert,
     items_after,
     items_of_rows,
     live_row,
     new_items_after,
+    read_labels,
+    read_metadata,
     remove,
 )
 from index.schema import DATABASE_NAME, connect, create
@@ -322,13 +325,15 @@ def _matches(
 ) -> list[list[Match]]:
     """What a view finds, as items; the connection is in a transaction of the same change."""
     rows = (live_row(connection, item_id) for item_id in unwanted)
-    excluded = frozenset(row for row in rows if row is not None)
-    found = view.search(queries_QD, k, excluded, wanted)
-    items = items_of_rows(connection, sorted({row for hits in found for row, _ in hits}))
-    return [
-        sorted(
-            (Match(items[row].id, score, items[row].labels, items[row].metadata) for row, score in hits),
-            key=lambda match: (-match.score, match.id),
+    found = view.search(queries_QD, k, frozenset(row for row in rows if row is not None), wanted)
+    facts = facts_of_rows(connection, sorted({row for hits in found for row, _ in hits}))
+    answer = []
+    for hits in found:
+        ranked = sorted((-score, *facts[row]) for row, score in hits)  # equal scores by id
+        answer.append(
+            [
+                Match(item_id, -minus, read_labels(labels), read_metadata(data))
+                for minus, item_id, labels, data in ranked
+            ]
         )
-        for hits in found
-    ]
+    return answer

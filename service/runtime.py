@@ -26,6 +26,7 @@ from encoder.manifest import Manifest
 from index.catalogue import Catalogue
 from index.compaction import Upkeep
 from index.open_catalogue import open_catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 from service.bundle_choice import choose_bundle
 from service.metrics import Metrics
 from service.pipeline import Pipeline
@@ -49,7 +50,7 @@ class Serving:
     bundle: Bundle
     catalogue: Catalogue
     pipeline: Pipeline
-    upkeep: Upkeep
+    upkeep: Upkeep | None  # None where the store keeps its index by itself
 
     @property
     def manifest(self) -> Manifest:
@@ -160,12 +161,14 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
         blank = encoder.encode(np.zeros((1, side, side, 3), np.uint8))
         catalogue.search(blank.embedding_BD, k=1)
         opened.pop_all()  # all went well: it stays open
-    upkeep = Upkeep(catalogue)
-    upkeep.start()
+    upkeep = Upkeep(catalogue) if isinstance(catalogue, SqliteCatalogue) else None
+    if upkeep is not None:
+        upkeep.start()
     return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics), upkeep)
 
 
 def _close(serving: Serving) -> None:
-    serving.upkeep.close()
+    if serving.upkeep is not None:
+        serving.upkeep.close()
     serving.pipeline.close()
     serving.catalogue.close()

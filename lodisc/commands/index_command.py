@@ -4,8 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from encoder.errors import ConfigError
 from index.build import writing_alone
 from index.open_catalogue import open_catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 from lodisc.actions import Action, add_actions, run_action
 from lodisc.commands.index_building import (
     ADD_HELP,
@@ -71,6 +73,8 @@ def _remove(args: argparse.Namespace) -> int:
 
 def _compact(args: argparse.Namespace) -> int:
     with open_catalogue(args.catalogue) as catalogue:
+        if not isinstance(catalogue, SqliteCatalogue):
+            raise ConfigError(f"{args.catalogue} is kept in Milvus, which looks after its index by itself")
         wish(args, catalogue)
         info = catalogue.compact()
     print(

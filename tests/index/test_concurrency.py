@@ -20,7 +20,7 @@ from vector_catalogue import clustered, item_of
 
 from encoder.bundle import Bundle
 from index.ann_wishes import IndexWishes
-from index.catalogue import Catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 
 SECONDS = 6.0
 NUM_THREADS, NUM_PROCESSES = 8, 2
@@ -67,7 +67,7 @@ class Reader:
 
 def hammer(path, bundle, seconds):
     """Run all of it and return faults, counts, and the longest wait of a reader in this process."""
-    with Catalogue.create(path, Bundle.open(bundle)) as writer:
+    with SqliteCatalogue.create(path, Bundle.open(bundle)) as writer:
         writer.wish(IndexWishes(faiss="IVF8,SQ8"))
         writer.put([item_of(f"f{number}", vector) for number, vector in enumerate(fixed_vectors())])
         writer.put([item_of(f"n{number}", COUNTED) for number in range(WINDOW)])
@@ -87,7 +87,7 @@ def hammer(path, bundle, seconds):
                 crashes.append(repr(error))
 
         def compacting():
-            with Catalogue.open(path) as other:
+            with SqliteCatalogue.open(path) as other:
                 while not stop.wait(0.5):
                     other.compact()
                     compactions[0] += 1
@@ -132,7 +132,7 @@ if __name__ == "__main__":
             sys.stdout.write(json.dumps(hammer(Path(folder) / "c", bundle, float(sys.argv[1]))) + "\n")
     else:
         over = time.monotonic() + float(sys.argv[2])
-        with Catalogue.open(Path(sys.argv[1])) as opened:
+        with SqliteCatalogue.open(Path(sys.argv[1])) as opened:
             one = Reader(opened)
             one.run(lambda: time.monotonic() > over)
         told = {"faults": one.faults, "searches": one.searches, "longest_ms": round(1000 * one.longest_s, 1)}
