@@ -42,9 +42,9 @@ from encoder.image_encoder import Encoded, ImageEncoder
 from encoder.picture_files import list_pictures
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.build import BATCH_SIZE, build, open_for_build
-from index.catalogue import Catalogue
 from index.division import bulk_encoder
 from index.sources.reading import read_source
+from index.sqlite_catalogue import SqliteCatalogue
 
 RESULTS = Path(__file__).parent / "results" / "bulk_index.json"
 PARTS = ("rate", "memory", "resume")
@@ -197,7 +197,7 @@ def measure_resume(work):
 def _items(path):
     if not (path / "catalogue.sqlite").is_file():
         return 0
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         return sum(1 for _ in catalogue.ids())
 
 

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from encoder.bundle import Bundle
 from index import snapshot
-from index.catalogue import Catalogue
 from index.items import NewItem
+from index.sqlite_catalogue import SqliteCatalogue
 
 RESULT = Path(__file__).parent / "results" / "index_filters.json"
 BUNDLES = Path(__file__).parent.parent / "bundles"
@@ -83,13 +83,13 @@ def clustered(num: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], 
 
 def filled(
     folder: Path, vectors_ND: NDArray[np.float32], clusters_N: NDArray[np.int64], draws_N: NDArray[np.int64]
-) -> Catalogue:
+) -> SqliteCatalogue:
     """A catalogue with these vectors; its encoder is never run."""
     bundle_path = folder / "bundle"
     shutil.copytree(next(iter(sorted(BUNDLES.iterdir()))), bundle_path)
     manifest = json.loads((bundle_path / "manifest.json").read_text(encoding="utf-8"))
     (bundle_path / "manifest.json").write_text(json.dumps(manifest | {"embedding_dim": DIM}), encoding="utf-8")
-    catalogue = Catalogue.create(folder / "catalogue", Bundle.open(bundle_path), ranks=("species",))
+    catalogue = SqliteCatalogue.create(folder / "catalogue", Bundle.open(bundle_path), ranks=("species",))
     for start in range(0, len(vectors_ND), BATCH):
         rows = range(start, min(start + BATCH, len(vectors_ND)))
         catalogue.put([item(str(row), vectors_ND[row], int(clusters_N[row]), int(draws_N[row])) for row in rows])
@@ -107,7 +107,7 @@ def item(item_id: str, vector_D: NDArray[np.float32], cluster: int, draw: int) -
 
 
 def measure(
-    catalogue: Catalogue,
+    catalogue: SqliteCatalogue,
     text: str,
     wanted_N: NDArray[np.bool_],
     stored_ND: NDArray[np.float32],
@@ -143,7 +143,7 @@ def measure(
 
 
 def few_times(
-    catalogue: Catalogue, draws_N: NDArray[np.int64], size: int, queries_QD: NDArray[np.float32]
+    catalogue: SqliteCatalogue, draws_N: NDArray[np.int64], size: int, queries_QD: NDArray[np.float32]
 ) -> dict[str, object]:
     """Milliseconds of one search among `size` rows, one by one and through the index, in turn."""
     text, kept = f"draw < {size}", snapshot.FEW

@@ -31,10 +31,10 @@ from encoder.image_encoder import ImageEncoder
 from encoder.manifest import manifest_document
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.ann_search import search_parameters
-from index.catalogue import Catalogue
 from index.items import NewItem
 from index.schema import create
 from index.snapshot import Snapshot
+from index.sqlite_catalogue import SqliteCatalogue
 
 RESULT = Path(__file__).parent / "results" / "index_scale.json"
 BUNDLE = Path(__file__).parent.parent / "bundles" / "demo"
@@ -123,7 +123,7 @@ def fill(work: Path, size: int, args: argparse.Namespace) -> dict[str, Any]:
     create(path, {"manifest": json.dumps(manifest), "bundle_path": str(BUNDLE), "ranks": '["species"]'})
     around = seeds(work, args.images)
     started = time.perf_counter()
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         for start in range(0, size, BATCH):
             catalogue.put(new_items(draw(around, min(BATCH, size - start), 1000 + start), start))
     return {"fill_s": round(time.perf_counter() - started, 1)}
@@ -143,8 +143,8 @@ def new_items(vectors: NDArray[np.float32], first: int) -> list[NewItem]:
 def build(work: Path, size: int, _: argparse.Namespace) -> dict[str, Any]:
     """Choose, build, tune, measure and publish the snapshot, in a process whose peak memory is that of the work."""
     program = (
-        "import resource, sys, time; from pathlib import Path; from index.catalogue import Catalogue\n"
-        "with Catalogue.open(Path(sys.argv[1])) as c:\n"
+        "import resource, sys, time; from pathlib import Path; from index.sqlite_catalogue import SqliteCatalogue\n"
+        "with SqliteCatalogue.open(Path(sys.argv[1])) as c:\n"
         "    at = time.perf_counter(); info = c.compact(); took = time.perf_counter() - at\n"
         "print(info.kind, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, sep='|')"
     )
@@ -164,7 +164,7 @@ def measure(work: Path, size: int, args: argparse.Namespace) -> dict[str, Any]:
     reader = [sys.executable, str(Path(__file__)), "--reader", str(path)]
     found = json.loads(subprocess.run(reader, check=True, stdout=subprocess.PIPE, text=True).stdout)
     ids = [f"{size + number:08}" for number in range(1000)]
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         fresh = draw(around, 1000, 8)
         items = new_items(fresh, size)
         started = time.perf_counter()
@@ -178,7 +178,7 @@ def measure(work: Path, size: int, args: argparse.Namespace) -> dict[str, Any]:
 def exact(work: Path, path: Path) -> NDArray[np.float32]:
     """The K-th best cosine of each query, by brute force."""
     queries = np.load(work / "queries.npy")
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         best = faiss.ResultHeap(len(queries), K, keep_max=True)
         for start, chunk in snapshot_of(catalogue).vectors.chunks():
             cosines, places = faiss.knn(queries, chunk, K, metric=faiss.METRIC_INNER_PRODUCT)
@@ -187,7 +187,7 @@ def exact(work: Path, path: Path) -> NDArray[np.float32]:
     return np.asarray(best.D[:, -1])
 
 
-def snapshot_of(catalogue: Catalogue) -> Snapshot:
+def snapshot_of(catalogue: SqliteCatalogue) -> Snapshot:
     """The snapshot that an open catalogue searches."""
     snapshot = catalogue.refresh().snapshot
     assert snapshot is not None
@@ -200,7 +200,7 @@ def read(path: Path) -> dict[str, Any]:
     queries, kth = np.load(path.parent / "queries.npy"), np.load(path.parent / "exact.npy")
     before_mb = resident_mb()
     started = time.perf_counter()
-    catalogue = Catalogue.open(path)
+    catalogue = SqliteCatalogue.open(path)
     open_s = time.perf_counter() - started
     ours, hits = [], 0
     for number, query in enumerate(queries):
@@ -229,7 +229,7 @@ def read(path: Path) -> dict[str, Any]:
     }
 
 
-def beside_faiss(catalogue: Catalogue, queries: NDArray[np.float32]) -> tuple[list[float], float]:
+def beside_faiss(catalogue: SqliteCatalogue, queries: NDArray[np.float32]) -> tuple[list[float], float]:
     """Ratios of the medians of ten rounds, who goes first in turn, and raw FAISS's median milliseconds."""
     snapshot = snapshot_of(catalogue)
     folder = catalogue.path / "ann" / str(snapshot.info.seq)
@@ -273,7 +273,7 @@ def peers(work: Path, size: int, _: argparse.Namespace) -> dict[str, Any]:
     from usearch.index import Index
 
     queries, kth = np.load(work / "queries.npy"), np.load(work / "exact.npy")
-    with Catalogue.open(work / str(size)) as catalogue:
+    with SqliteCatalogue.open(work / str(size)) as catalogue:
         vectors = np.concatenate([chunk for _, chunk in snapshot_of(catalogue).vectors.chunks()])
     target = json.loads(RESULT.read_text(encoding="utf-8")).get(str(size), {}).get("recall_at_10", 0.98)
     started = time.perf_counter()

@@ -20,11 +20,11 @@ from threading import Event
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueError
 from encoder.image_encoder import ImageEncoder
+from index.bulk_compaction import BulkCompaction
 from index.catalogue import Catalogue
-from index.compaction import is_due_after_bulk
 from index.disk_map import DiskMap
-from index.following import last_seq, reading
 from index.locks import WRITER_LOCK, writing_alone
+from index.open_catalogue import open_catalogue
 from index.pipeline import Pipeline
 from index.prepared import KINDS, Engine
 from index.progress import BuildProgress, Stages
@@ -33,6 +33,7 @@ from index.schema import DATABASE_NAME, LOG_NAMES, PARTIAL_PREFIX
 from index.snapshot import ANN_DIR
 from index.sources.files import is_url
 from index.sources.picture import Source, SourcePicture, UnreadablePart
+from index.sqlite_catalogue import SqliteCatalogue
 
 # Several calls of the encoder are under way at once: larger batches are no faster on a CPU, hold more activations in
 # memory, and more of them is lost when a run is killed.
@@ -100,7 +101,7 @@ def open_for_build(
     if not exists:
         _claim(path)
     elif not fresh:
-        catalogue = Catalogue.open(path, encoder_id=bundle.manifest.id)
+        catalogue = open_catalogue(path, encoder_id=bundle.manifest.id)
         try:
             catalogue.choose_variant(bundle, variant)
             with writing_alone(path):
@@ -112,7 +113,7 @@ def open_for_build(
     with writing_alone(path):
         if exists:
             _delete_catalogue(path)
-        return Catalogue.create(path, bundle, variant=variant or "fp32", ranks=ranks, domain=domain)
+        return SqliteCatalogue.create(path, bundle, variant=variant or "fp32", ranks=ranks, domain=domain)
 
 
 def build(
@@ -190,7 +191,7 @@ def fill(
     started = time.monotonic()
     with writing_alone(catalogue.path), DiskMap() as seen:
         remove_partials(catalogue.path)
-        published, held = _published(catalogue)
+        compaction = BulkCompaction(catalogue, compact_after)
         with (
             Rejected(catalogue.path, keep_rejected) as rejected,
             BuildProgress(source.num_pictures, engine.stages, quiet=quiet) as progress,
@@ -216,10 +217,9 @@ def fill(
         if not report.stopped:
             if prune is not None:
                 _settle_missing(catalogue, seen, report, prune)
-            changes = _changes_since(catalogue, published)
-            if changes > compact_after and is_due_after_bulk(held, changes, catalogue.manifest.embedding_dim):
+            if compaction.is_due():
                 with engine.stages.busy("snapshot"):
-                    catalogue.compact()
+                    compaction.run()
     report.seconds = time.monotonic() - started
     report.stage_seconds = engine.stages.load()
     report.limited_by = engine.stages.limiting()
@@ -253,20 +253,6 @@ def _settle_missing(catalogue: Catalogue, seen: DiskMap, report: BuildReport, pr
     missing = (item_id for item_id in catalogue.ids() if item_id not in seen)
     report.pruned = prune and not report.incomplete
     report.not_in_source = catalogue.delete(missing) if report.pruned else sum(1 for _ in missing)
-
-
-def _published(catalogue: Catalogue) -> tuple[int, int]:
-    """The last change that a whole snapshot has, and its number of vectors; -1 and 0 if there is no such snapshot.
-
-    Asked before the run: afterwards the catalogue would first have to take in all that has been written.
-    """
-    view = catalogue.refresh()
-    return (-1, 0) if view.snapshot is None else (view.snapshot_seq, view.snapshot.info.count)
-
-
-def _changes_since(catalogue: Catalogue, seq: int) -> int:
-    with reading(catalogue.path) as connection:
-        return last_seq(connection) - seq
 
 
 def remove_partials(path: Path) -> None:

@@ -1,145 +1,65 @@
-"""A catalogue: pictures' ids, labels, metadata, embeddings and thumbnails, and the search over them.
+"""What every catalogue promises, wherever it is stored.
 
-SQLite holds the truth; a FAISS snapshot is a cache of it. Every write is one transaction and visible to the next
-search of every process that has the catalogue open. A search is the snapshot without what has been removed, merged
-with an exact scan of what has come since. Searches run from any number of threads; writers wait for each other.
-
-A catalogue remembers the encoder that filled it and is refused to any other.
+A catalogue holds pictures' ids, labels, metadata, embeddings and thumbnails, answers searches over them, and remembers
+the encoder that filled it. Two stores keep the promise: `index.sqlite_catalogue`, a folder of this machine, and
+`index.milvus.catalogue`, a Milvus server for what is larger than one machine. `index.open_catalogue` opens either from
+what a person typed. What only one of them can do (snapshots, compaction) is not here.
 """
 
 # Q queries, D embedding dim.
 
-import json
-import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.bundle import Bundle
-from encoder.errors import BundleNotFoundError, CatalogueError, EncoderMismatchError, NotFoundError
-from encoder.manifest import Manifest, manifest_document, parse_manifest
-from index.ann_wishes import IndexWishes
-from index.connections import Connections
-from index.faults import database_faults
-from index.filter_fields import KnownFields
-from index.filter_parser import parse_filter
-from index.filter_rows import FilterRows
-from index.filter_sql import SqlCondition
-from index.following import Follower, last_seq, reading
+from encoder.manifest import Manifest
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
-from index.locks import compacting_alone
-from index.row_set import RowSet
-from index.rows import catalogue_ranks, insert, items_after, items_of_rows, label_counts, live_row, remove
-from index.schema import DATABASE_NAME, connect, create
-from index.snapshot import SnapshotInfo
-from index.snapshot_build import build_snapshot, remove_other_snapshots
-from index.text import printable
-from index.vector_file import SnapshotDamagedError
-from index.vectors import pack, unpack
-from index.view import View
 
 MAX_K = 1000
 
 
-class Catalogue:
-    """An open catalogue. Use as a context manager, or call `close`.
+class Catalogue(Protocol):
+    """An open catalogue. Use as a context manager, or call `close`. Any number of threads may use it.
+
+    A write is there when its call returns, and visible to the next search of every process that has it open.
 
     Attributes:
-        path: its folder.
         manifest: of the encoder that filled it.
+        bundle_path: where that was at the last bulk run.
         ranks: names of the label ranks, finest first, as of opening.
         variant: of the encoder, by which it was filled.
         domain: what its pictures are, if that is known; see `index.domain`.
     """
 
-    def __init__(self, path: Path, meta: dict[str, str]) -> None:
-        self.path = path
-        self.manifest: Manifest = parse_manifest(json.loads(meta["manifest"]), f"{path / DATABASE_NAME} (manifest)")
-        self.bundle_path = Path(meta["bundle_path"])
-        self.ranks: tuple[str, ...] = tuple(json.loads(meta["ranks"]))
-        self.variant: str = meta.get("variant", "fp32")
-        self.domain: str | None = meta.get("domain")
-        self._fields = KnownFields()
-        self._filter_rows = FilterRows(self._fields)
-        self._connections = Connections(path)
-        try:
-            self._follower = Follower(path, self.manifest.embedding_dim)
-        except BaseException:
-            self.close()
-            raise
+    manifest: Manifest
+    bundle_path: Path
+    ranks: tuple[str, ...]
+    variant: str
+    domain: str | None
 
-    @classmethod
-    def create(
-        cls,
-        path: Path,
-        bundle: Bundle,
-        *,
-        variant: str = "fp32",
-        ranks: Sequence[str] = (),
-        domain: str | None = None,
-    ) -> "Catalogue":
-        """Make an empty catalogue for the embeddings of a bundle's variant.
+    @property
+    def path(self) -> Path:
+        """The folder of this machine that it lies in, or that keeps what belongs to it: rejected.csv, locks.
 
         Raises:
-            BundleNotFoundError: the bundle has no such variant.
-            CatalogueError: something is already at `path`.
+            CatalogueError: it has none, having been opened by the address of a server.
         """
-        if (path / DATABASE_NAME).exists() or (path.exists() and not path.is_dir()):
-            raise CatalogueError(f"{path} exists already; open it, or choose another path")
-        meta = {
-            "manifest": manifest_document(bundle.manifest),
-            "bundle_path": printable(str(bundle.path.absolute())),
-            "ranks": json.dumps(list(ranks)),
-            "variant": variant,
-        }
-        bundle.variant(variant)
-        create(path, meta | ({"domain": domain} if domain else {}))
-        return cls.open(path)
 
-    @classmethod
-    def open(cls, path: Path, *, encoder_id: str | None = None) -> "Catalogue":
-        """Open a catalogue, for the encoder with that id if one is given.
+    def __enter__(self) -> Self:
+        """The catalogue, to be closed at the end of the block."""
 
-        Raises:
-            CatalogueNotFoundError: there is none at `path`.
-            EncoderMismatchError: another encoder filled it; the message has the command that mends it.
-            SchemaVersionError: a newer version of this program wrote it.
-            CatalogueCorruptError: its database is damaged.
-        """
-        connection = connect(path)
-        try:
-            with database_faults(path):
-                meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-        finally:
-            connection.close()
-        catalogue = cls(path, meta)
-        if encoder_id is not None and encoder_id != catalogue.manifest.id:
-            catalogue.close()
-            raise EncoderMismatchError(
-                f"catalogue {path} was filled by encoder {catalogue.manifest.id} ({catalogue.manifest.name}), "
-                f"not by {encoder_id}; open it with --bundle {catalogue.bundle_path}, or fill it anew: "
-                f"lodisc index build {path} --images SOURCE --bundle BUNDLE --fresh",
-                detail={"found": catalogue.manifest.id, "expected": encoder_id},
-            )
-        return catalogue
-
-    def __enter__(self) -> "Catalogue":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
 
     def close(self) -> None:
-        """Close the database connections of all threads."""
-        follower: Follower | None = getattr(self, "_follower", None)  # None where opening failed
-        if follower is not None:
-            follower.close()
-        self._connections.close()
+        """Let go of files and connections."""
 
     def find_bundle(self, given: Path | None = None) -> Bundle:
         """The bundle that filled the catalogue: the given one, or where it was then.
@@ -148,21 +68,6 @@ class Catalogue:
             BundleNotFoundError: it has moved.
             EncoderMismatchError: the given one is another.
         """
-        path = given or self.bundle_path
-        if given is None and not path.exists():
-            raise BundleNotFoundError(
-                f"catalogue {self.path} was filled with the bundle {path}, which is not there any more; "
-                "say where it is with --bundle"
-            )
-        bundle = Bundle.open(path)
-        if bundle.manifest.id != self.manifest.id:
-            raise EncoderMismatchError(
-                f"catalogue {self.path} was filled by encoder {self.manifest.id} ({self.manifest.name}), bundle {path} "
-                f"is {bundle.manifest.id}; name the right one with --bundle, or fill it anew: "
-                f"lodisc index build {self.path} --images SOURCE --bundle {path} --fresh",
-                detail={"found": self.manifest.id, "expected": bundle.manifest.id},
-            )
-        return bundle
 
     def choose_variant(self, bundle: Bundle, wanted: str | None) -> str:
         """The variant to embed with: the wanted one, or the one that filled the catalogue.
@@ -171,86 +76,20 @@ class Catalogue:
             BundleNotFoundError: the bundle has no such variant.
             EncoderMismatchError: the wanted one's embeddings may not be compared with those in the catalogue.
         """
-        variant = wanted or self.variant
-        if not bundle.comparable(variant, self.variant):
-            raise EncoderMismatchError(
-                f"catalogue {self.path} was filled by variant {self.variant}, which sees other patches than {variant}: "
-                f"their embeddings differ; leave --variant out, or fill it anew: lodisc index build {self.path} "
-                f"--images SOURCE --bundle {bundle.path} --variant {variant} --fresh",
-                detail={"found": self.variant, "expected": variant},
-            )
-        return variant
-
-    # Writing: each call is one transaction.
 
     def remember(self, *, bundle_path: Path, ranks: Sequence[str] = ()) -> None:
         """Keep where the bundle is now and, if they are given, what the label ranks are called now."""
-        new = {"bundle_path": printable(str(bundle_path.absolute())), "ranks": json.dumps(list(ranks or self.ranks))}
-        old = {"bundle_path": str(self.bundle_path), "ranks": json.dumps(list(self.ranks))}
-        if new == old:
-            return
-        with self._connections.writing() as connection:
-            connection.executemany("REPLACE INTO meta (key, value) VALUES (?, ?)", new.items())
-        self.bundle_path, self.ranks = bundle_path.absolute(), tuple(ranks) or self.ranks
 
     def put(self, items: Sequence[NewItem]) -> None:
         """Add items, or replace those whose id is already there. Of several with one id the last one counts.
 
         Raises:
             ValueError: an embedding has another length than the encoder's, or is not finite; an id is no UTF-8 text.
-            CatalogueBusyError: another process kept writing.
-            CatalogueError: the disk is full, or the file cannot be written.
+            CatalogueError: it cannot be written.
         """
-        blobs = [pack(item.embedding, self.manifest.embedding_dim) for item in items]
-        with self._connections.writing() as connection:
-            ranks = catalogue_ranks(connection)
-            for item, blob in zip(items, blobs, strict=True):
-                insert(connection, item, blob, ranks)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete items and return how many of the ids were there."""
-        with self._connections.writing() as connection:
-            return sum(remove(connection, item_id) for item_id in ids)
-
-    def wish(self, wishes: IndexWishes) -> None:
-        """Keep what the index shall be chosen by, from the next compaction on.
-
-        Raises:
-            ConfigError: FAISS does not know the factory string.
-        """
-        wishes.check_factory(self.manifest.embedding_dim)
-        with self._connections.writing() as connection:
-            connection.execute("REPLACE INTO meta (key, value) VALUES ('index', ?)", (wishes.dumps(),))
-
-    def wishes(self) -> IndexWishes:
-        """What the index is chosen by."""
-        with self._connections.reading() as connection:
-            found = connection.execute("SELECT value FROM meta WHERE key = 'index'").fetchone()
-        return IndexWishes.loads(found[0] if found else None)
-
-    def compact(self) -> SnapshotInfo:
-        """Build a snapshot of everything, publish it, and remove the older ones.
-
-        Searches and writes go on meanwhile; a compaction of another process is waited for.
-
-        Raises:
-            CatalogueError: the snapshot cannot be written.
-            ConfigError: FAISS cannot build the index that was wished for of these vectors.
-        """
-        wishes = self.wishes()
-        with compacting_alone(self.path):
-            info = build_snapshot(self.path, self._stored, self.manifest.embedding_dim, wishes)
-            remove_other_snapshots(self.path, keep=info.seq)
-        self._follower.reload()
-        return info
-
-    @contextmanager
-    def _stored(self) -> Iterator[tuple[int, Iterable[tuple[int, bytes]]]]:
-        """The last change, and rows and packed embeddings as of it."""
-        with reading(self.path) as connection:
-            yield last_seq(connection), connection.execute("SELECT row, vector FROM embedding ORDER BY row")
-
-    # Reading.
 
     def search(
         self,
@@ -276,65 +115,22 @@ class Catalogue:
             FilterError: the filter cannot be read, or names a field that no item has.
             ValueError: k or the shape of the queries is wrong, or they hold a number that is not finite.
         """
-        if not 1 <= k <= MAX_K:
-            raise ValueError(f"k is {k}, expected 1 to {MAX_K}")
-        if queries_QD.ndim != 2 or queries_QD.shape[1] != self.manifest.embedding_dim:
-            raise ValueError(f"queries have shape {queries_QD.shape}, expected (Q, {self.manifest.embedding_dim})")
-        if not np.isfinite(queries_QD).all():
-            raise ValueError("a query holds a number that is not finite")
-        unwanted = frozenset(exclude_ids)
-        asked = parse_filter(filter) if filter is not None else None
-        queries_QD = np.ascontiguousarray(queries_QD, dtype=np.float32)
-        answer: list[list[Match]] | None = None
-        while answer is None:
-            with self._connections.reading() as connection:
-                seq = last_seq(connection)
-                view = self._follower.view(seq, connection)
-                if view.seq > seq:
-                    continue  # another thread has moved it on meanwhile: this transaction does not see its items
-                try:
-                    wanted = self._filter_rows.rows(connection, asked, seq) if asked is not None else None
-                    answer = _matches(connection, view, queries_QD, k, unwanted, wanted)
-                except SnapshotDamagedError as fault:
-                    self._follower.distrust(view, fault)
-        return answer
 
     def get(self, item_id: str) -> Item | None:
         """One item, or None."""
-        with self._connections.reading() as connection:
-            row = live_row(connection, item_id)
-            return None if row is None else items_of_rows(connection, [row])[row]
 
     def by_content(self, content_hash: str) -> tuple[NDArray[np.float32], bytes] | None:
         """Embedding and thumbnail of an item with that content, or None."""
-        with self._connections.reading() as connection:
-            found = connection.execute(
-                "SELECT vector, picture FROM item JOIN embedding USING (row) JOIN thumbnail USING (row) "
-                "WHERE content_hash = ? AND deleted = 0 LIMIT 1",
-                (content_hash,),
-            ).fetchone()
-        return None if found is None else (unpack([found[0]], self.manifest.embedding_dim)[0], found[1])
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """The item's thumbnail as a WebP file, or None if there is no such item."""
-        with self._connections.reading() as connection:
-            row = live_row(connection, item_id)
-            found = connection.execute("SELECT picture FROM thumbnail WHERE row = ?", (row,)).fetchone()
-        return None if found is None else found[0]
 
     def embedding(self, item_id: str) -> NDArray[np.float32]:
-        """The item's embedding, float32, shape (D,).
+        """The item's embedding, of length 1, float32, shape (D,).
 
         Raises:
             NotFoundError: there is no such item.
         """
-        with self._connections.reading() as connection:
-            row = live_row(connection, item_id)
-            found = connection.execute("SELECT vector FROM embedding WHERE row = ?", (row,)).fetchone()
-        if found is None:
-            raise NotFoundError(f"the catalogue has no item {item_id[:200]!a}")
-        embedding_D: NDArray[np.float32] = unpack([found[0]], self.manifest.embedding_dim)[0]
-        return embedding_D
 
     def items(self, cursor: str | None = None, limit: int = 100, filter: str | None = None) -> ItemPage:
         """A page of items in the order of their ids, those after `cursor`.
@@ -342,13 +138,6 @@ class Catalogue:
         Raises:
             FilterError: the filter cannot be read, or names a field that no item has.
         """
-        asked = parse_filter(filter) if filter is not None else None
-        with self._connections.reading() as connection:
-            if asked is not None:
-                self._fields.check(connection, asked)
-            condition = SqlCondition(asked.condition) if asked is not None else None
-            items = items_after(connection, cursor or "", limit + 1, condition)
-        return ItemPage(items[:limit], items[limit - 1].id if len(items) > limit else None)
 
     def count(self, filter: str | None = None) -> int:
         """The number of items that a filter lets through.
@@ -356,84 +145,30 @@ class Catalogue:
         Raises:
             FilterError: the filter cannot be read, or names a field that no item has.
         """
-        asked = parse_filter(filter) if filter is not None else None
-        view = self.refresh()
-        with self._connections.reading() as connection:
-            if asked is not None:
-                return len(self._filter_rows.rows(connection, asked, view.seq))
-            (number,) = connection.execute("SELECT COUNT(*) FROM item WHERE deleted = 0").fetchone()
-            return int(number)
 
     def ids(self) -> Iterator[str]:
         """The ids of all items, in no particular order."""
-        with reading(self.path) as connection:
-            for (item_id,) in connection.execute("SELECT id FROM item WHERE deleted = 0"):
-                yield item_id
+
+    def records(self) -> Iterator[NewItem]:
+        """All items with their embeddings (of length 1) and thumbnails, as they may be put into another catalogue.
+
+        In no particular order, a few in memory at a time. What is written meanwhile may be among them or not.
+        """
 
     def stats(self) -> CatalogueStats:
-        """What is in the catalogue. Counts distinct labels, so it goes through all items."""
-        view = self.refresh()
-        with self._connections.reading() as connection:
-            num_items, num_unlabelled = connection.execute(
-                "SELECT COUNT(*), COUNT(CASE labels WHEN '{}' THEN 1 END) FROM item WHERE deleted = 0"
-            ).fetchone()
-            ranks = catalogue_ranks(connection)
-            labels = label_counts(connection, ranks)
-        snapshot = view.snapshot.info if view.snapshot else None
-        return CatalogueStats(
-            items=num_items,
-            ranks=ranks,
-            labels=labels,
-            unlabelled=num_unlabelled,
-            encoder_id=self.manifest.id,
-            encoder_name=self.manifest.name,
-            dim=self.manifest.embedding_dim,
-            bundle_path=str(self.bundle_path),
-            snapshot_items=snapshot.count if snapshot else 0,
-            snapshot_kind=snapshot.kind if snapshot else None,
-            snapshot_recall=snapshot.recall if snapshot else None,
-            snapshot_latency_ms=snapshot.latency_ms if snapshot else None,
-            snapshot_memory_bytes=snapshot.memory_bytes if snapshot else None,
-            snapshot_removed=view.num_removed,
-            snapshot_trials=[asdict(trial) for trial in snapshot.choice.trials] if snapshot else [],
-            tail_items=len(view.tail),
-            last_change=view.seq,
-            disk_bytes=_disk_bytes(self.path),
-        )
-
-    def refresh(self) -> View:
-        """Take in what other processes and threads have written, and return the present view."""
-        with self._connections.reading() as connection:
-            return self._follower.view(last_seq(connection), connection)
+        """What is in the catalogue."""
 
 
-def _matches(
-    connection: sqlite3.Connection,
-    view: View,
-    queries_QD: NDArray[np.float32],
-    k: int,
-    unwanted: frozenset[str],
-    wanted: RowSet | None,
-) -> list[list[Match]]:
-    """What a view finds, as items; the connection is in a transaction of the same change."""
-    rows = (live_row(connection, item_id) for item_id in unwanted)
-    excluded = frozenset(row for row in rows if row is not None)
-    found = view.search(queries_QD, k, excluded, wanted)
-    items = items_of_rows(connection, sorted({row for hits in found for row, _ in hits}))
-    return [
-        sorted(
-            (Match(items[row].id, score, items[row].labels, items[row].metadata) for row, score in hits),
-            key=lambda match: (-match.score, match.id),
-        )
-        for hits in found
-    ]
+def check_search(queries_QD: NDArray[np.float32], k: int, dim: int) -> NDArray[np.float32]:
+    """The queries of a search, contiguous, once they and k are seen to be as every store wants them.
 
-
-def _disk_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder, passing over those that another process removes meanwhile."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += (Path(parent) / name).stat().st_size
-    return total
+    Raises:
+        ValueError: they are not.
+    """
+    if not 1 <= k <= MAX_K:
+        raise ValueError(f"k is {k}, expected 1 to {MAX_K}")
+    if queries_QD.ndim != 2 or queries_QD.shape[1] != dim:
+        raise ValueError(f"queries have shape {queries_QD.shape}, expected (Q, {dim})")
+    if not np.isfinite(queries_QD).all():
+        raise ValueError("a query holds a number that is not finite")
+    return np.ascontiguousarray(queries_QD, dtype=np.float32)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from encoder.errors import CatalogueBusyError, CatalogueError
 from index.ann_choice import EXACT_NUMBERS
-from index.catalogue import Catalogue
 from index.locks import compacting_alone
+from index.sqlite_catalogue import SqliteCatalogue
 from index.view import View
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Upkeep:
         check_s: seconds between two looks.
     """
 
-    def __init__(self, catalogue: Catalogue, *, check_s: float = CHECK_S) -> None:
+    def __init__(self, catalogue: SqliteCatalogue, *, check_s: float = CHECK_S) -> None:
         self._catalogue, self._check_s = catalogue, check_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lodisc-upkeep", daemon=True)
@@ -97,7 +97,7 @@ class Upkeep:
 
 def compact_if_due(path: Path) -> bool:
     """Compact the catalogue at `path` unless that is not due or another process does; return whether it was done."""
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         if not is_due(catalogue.refresh()):
             return False
         try:

@@ -14,9 +14,10 @@ from encoder.bundle import Bundle
 from encoder.errors import CatalogueNotFoundError
 from encoder.image_encoder import ImageEncoder
 from index.build import build
-from index.catalogue import Catalogue
 from index.disk_map import DiskMap
+from index.open_catalogue import open_catalogue
 from index.sources.picture import Source, SourcePicture, UnreadablePart
+from index.sqlite_catalogue import SqliteCatalogue
 
 SAMPLE = 64
 
@@ -93,7 +94,7 @@ def estimate(
         new = len(seen) - known
     with (
         tempfile.TemporaryDirectory(prefix="lodisc-estimate-") as folder,
-        Catalogue.create(Path(folder) / "catalogue", bundle) as trial,
+        SqliteCatalogue.create(Path(folder) / "catalogue", bundle) as trial,
     ):
         empty_bytes = trial.stats().disk_bytes
         report = build(
@@ -138,7 +139,7 @@ def _known(path: Path, bundle: Bundle, seen: DiskMap) -> tuple[int, int]:
     """Items of the catalogue that the source has, and that it has not."""
     known = missing = 0
     try:
-        with Catalogue.open(path, encoder_id=bundle.manifest.id) as catalogue:
+        with open_catalogue(path, encoder_id=bundle.manifest.id) as catalogue:
             for item_id in catalogue.ids():
                 if item_id in seen:
                     known += 1

@@ -6,11 +6,13 @@ An update is the removal of a row and a new row, and each of the two is noted in
 import json
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from index.filter_sql import SqlCondition
 from index.items import Item, NewItem
 from index.ranks import in_order
+from index.vectors import unpack
 
 _CHUNK = 500  # rows in one SQL statement
 _COLUMNS = "id, labels, metadata, source, content_hash"
@@ -75,6 +77,18 @@ def items_of_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[i
     return items
 
 
+def facts_of_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]:
+    """Id, labels and metadata (both JSON) of rows, also of those removed since."""
+    facts: dict[int, tuple[str, str, str]] = {}
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        for row, *columns in connection.execute(
+            f"SELECT row, id, labels, metadata FROM item WHERE row IN ({','.join('?' * len(chunk))})", chunk
+        ):
+            facts[row] = (columns[0], columns[1], columns[2])
+    return facts
+
+
 def items_after(
     connection: sqlite3.Connection, item_id: str, limit: int, condition: SqlCondition | None = None
 ) -> list[Item]:
@@ -85,6 +99,19 @@ def items_after(
         {"after": item_id, "limit": limit, **parameters},
     )
     return [_item(*columns) for columns in found]
+
+
+def new_items_after(connection: sqlite3.Connection, item_id: str, limit: int, dim: int) -> list[NewItem]:
+    """The first `limit` items with a greater id, with their embeddings and thumbnails, in the order of their ids."""
+    found = connection.execute(
+        f"SELECT vector, picture, {_COLUMNS} FROM item JOIN embedding USING (row) JOIN thumbnail USING (row) "
+        "WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
+        (item_id, limit),
+    )
+    return [
+        NewItem(**vars(_item(*columns)), embedding=unpack([vector], dim)[0], thumbnail=picture)
+        for vector, picture, *columns in found
+    ]
 
 
 def label_counts(connection: sqlite3.Connection, ranks: Sequence[str]) -> dict[str, int]:
@@ -98,8 +125,23 @@ def label_counts(connection: sqlite3.Connection, ranks: Sequence[str]) -> dict[s
     return {rank: counts[rank] for rank in ranks if rank in counts} | counts
 
 
+def read_labels(text: str) -> dict[str, str]:
+    """Labels as the database has them; an answer's items share most of theirs with others."""
+    return dict(_known_labels(text))
+
+
+@lru_cache(maxsize=4096)
+def _known_labels(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(json.loads(text).items())
+
+
+def read_metadata(text: str) -> dict[str, Any]:
+    """Metadata as the database has it; most items of most catalogues have none."""
+    return {} if text == "{}" else json.loads(text)
+
+
 def _item(item_id: str, labels: str, metadata: str, source: str, content_hash: str) -> Item:
-    return Item(item_id, json.loads(labels), json.loads(metadata), source, content_hash)
+    return Item(item_id, read_labels(labels), read_metadata(metadata), source, content_hash)
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -113,6 +113,7 @@ class Snapshot:
     def __init__(self, info: SnapshotInfo, index: faiss.Index, vectors: VectorFile, rows_N: NDArray[np.int64]) -> None:
         self.info, self._index, self.vectors, self.rows_N = info, index, vectors, rows_N
         self.most_effort = most_effort(index)
+        self._plans: dict[int, tuple[int, Any]] = {}  # how to look for k where all is selected, by k
 
     def search(
         self, queries_QD: NDArray[np.float32], k: int, selection: Selection | None = None
@@ -162,7 +163,11 @@ class Snapshot:
         """
         count, points = self.info.count, self.info.points
         if selection is None:
-            return self._nearest(query_D, k)
+            if k not in self._plans:  # at most as many as there are k
+                effort, num = self._plan(k)
+                self._plans[k] = (num, search_parameters(self._index, effort, None))
+            num, params = self._plans[k]
+            return _valid(self._index.search(query_D[None], num, params=params)[1][0])
         most = k * CANDIDATE_FACTORS[-1]
         depth = k * count / selection.num_selected
         while depth <= points[-1].depth:
@@ -176,10 +181,14 @@ class Snapshot:
 
     def _nearest(self, query_D: NDArray[np.float32], depth: float) -> NDArray[np.int64]:
         """Candidates for the nearest of all, down to a depth; not fewer than the index was tuned for."""
+        effort, num = self._plan(depth)
+        return _valid(candidates(self._index, query_D[None], num, effort, None)[0])
+
+    def _plan(self, depth: float) -> tuple[int, int]:
+        """Effort and number of candidates with which the nearest of all are found, down to a depth."""
         depth = max(depth, self.info.points[0].depth)
         effort, factor = interpolated(self.info.points, depth, self.most_effort)
-        num = min(math.ceil(depth * factor), self.info.count)
-        return _valid(candidates(self._index, query_D[None], num, effort, None)[0])
+        return effort, min(math.ceil(depth * factor), self.info.count)
 
     def _scored(
         self, query_D: NDArray[np.float32], positions_C: NDArray[np.int64], k: int

@@ -17,13 +17,13 @@ from encoder.errors import BundleNotFoundError, PictureError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
 from index.build import BATCH_SIZE, remove_partials
-from index.catalogue import Catalogue
 from index.division import bulk_encoder
 from index.locks import compacting_alone, writing_alone
 from index.schema import connect, transaction
 from index.snapshot import newest_snapshot
 from index.snapshot_build import remove_other_snapshots
 from index.sources.picture import Source
+from index.sqlite_catalogue import SqliteCatalogue
 from index.thumbnails import thumbnail_of
 from index.vectors import STORED_DTYPE, pack
 from index.verification_findings import Report
@@ -87,7 +87,7 @@ def repair(path: Path, report: Report, dim: int, means: Means | None, tell: Tell
                 _remove_orphans(connection)
                 _note_changes(connection, moves)
                 _empty_documents(connection, report, moves)
-            with Catalogue.open(path) as catalogue:
+            with SqliteCatalogue.open(path) as catalogue:
                 if means is not None:
                     doubtful = {_moved(row, moves) for row in report.of("embeddings").rows}
                     _from_pictures(catalogue, connection, doubtful, report, means, tell)
@@ -156,7 +156,7 @@ def _move(connection: sqlite3.Connection, row: int) -> int:
 
 
 def _from_pictures(
-    catalogue: Catalogue,
+    catalogue: SqliteCatalogue,
     connection: sqlite3.Connection,
     doubtful: set[int],
     report: Report,
@@ -198,7 +198,7 @@ def _wanted(connection: sqlite3.Connection, rows: Iterable[int]) -> Iterator[Wan
         )
 
 
-def _encoder(catalogue: Catalogue, report: Report, means: Means) -> ImageEncoder | None:
+def _encoder(catalogue: SqliteCatalogue, report: Report, means: Means) -> ImageEncoder | None:
     """The encoder that filled the catalogue, None where it has moved and nobody has said where to."""
     try:
         bundle: Bundle = catalogue.find_bundle(means.bundle)
@@ -211,7 +211,7 @@ def _encoder(catalogue: Catalogue, report: Report, means: Means) -> ImageEncoder
 
 
 def _write(
-    catalogue: Catalogue,
+    catalogue: SqliteCatalogue,
     connection: sqlite3.Connection,
     batch: list[Found],
     unembedded: set[int],
@@ -240,7 +240,7 @@ def _write(
                 connection.execute("INSERT INTO embedding VALUES (?, ?)", (_move(connection, row), blob))
 
 
-def _renew_snapshot(catalogue: Catalogue, report: Report) -> None:
+def _renew_snapshot(catalogue: SqliteCatalogue, report: Report) -> None:
     """Another snapshot in place of a damaged or missing one; beside a whole one only leftovers are removed."""
     newest = newest_snapshot(catalogue.path)
     if report.of("snapshot").found or (newest is None and catalogue.count()):

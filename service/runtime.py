@@ -29,7 +29,9 @@ from encoder.image_encoder import ImageEncoder
 from encoder.manifest import Manifest
 from index.catalogue import Catalogue
 from index.compaction import Upkeep
+from index.open_catalogue import open_catalogue
 from index.schema import DATABASE_NAME
+from index.sqlite_catalogue import SqliteCatalogue
 from service.bundle_choice import choose_bundle
 from service.metrics import Metrics
 from service.pipeline import Pipeline
@@ -54,7 +56,7 @@ class Serving:
     bundle: Bundle
     catalogue: Catalogue
     pipeline: Pipeline
-    upkeep: Upkeep
+    upkeep: Upkeep | None  # None where the store keeps its index by itself
     identity: tuple[int, int] | None
 
     @property
@@ -207,7 +209,7 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
     with contextlib.ExitStack() as opened:
         identity = _identity(settings.catalogue)  # before it is opened: what comes between is a swap
         # Where a link points now, so that what is open stays one catalogue when it is pointed elsewhere.
-        catalogue = opened.enter_context(Catalogue.open(settings.catalogue.resolve()))
+        catalogue = opened.enter_context(open_catalogue(settings.catalogue.resolve()))
         bundle = choose_bundle(catalogue, settings.bundle)
         encoder = ImageEncoder(
             bundle,
@@ -220,8 +222,9 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
         blank = encoder.encode(np.zeros((1, side, side, 3), np.uint8))
         catalogue.search(blank.embedding_BD, k=1)
         opened.pop_all()  # all went well: it stays open
-    upkeep = Upkeep(catalogue)
-    upkeep.start()
+    upkeep = Upkeep(catalogue) if isinstance(catalogue, SqliteCatalogue) else None
+    if upkeep is not None:
+        upkeep.start()
     return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics), upkeep, identity)
 
 
@@ -237,6 +240,7 @@ def _identity(catalogue: Path | None) -> tuple[int, int] | None:
 
 
 def _close(serving: Serving) -> None:
-    serving.upkeep.close()
+    if serving.upkeep is not None:
+        serving.upkeep.close()
     serving.pipeline.close()
     serving.catalogue.close()

@@ -17,8 +17,8 @@ from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, CatalogueNotFoundError, ConfigError
 from encoder.picture_files import list_pictures
 from index.build import build, open_for_build
-from index.catalogue import Catalogue
 from index.division import bulk_encoder
+from index.open_catalogue import open_catalogue
 from index.sources.reading import read_source
 from lodisc.commands.serve_command import checked_address, free_port, serve
 from lodisc.insects.rates import Rates, measure
@@ -132,7 +132,7 @@ def _index(catalogue_path: Path, images: Path, bundle: Bundle, domain: str | Non
 def _encoder_of(catalogue_path: Path) -> str | None:
     """The id of the encoder that filled the catalogue; None where there is no catalogue."""
     try:
-        with Catalogue.open(catalogue_path) as catalogue:
+        with open_catalogue(catalogue_path) as catalogue:
             return catalogue.manifest.id
     except CatalogueNotFoundError:
         return None

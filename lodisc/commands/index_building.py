@@ -16,9 +16,9 @@ from encoder.bundle import Bundle
 from encoder.errors import CatalogueNotFoundError, ConfigError
 from encoder.picture_files import walk_pictures
 from index.build import BATCH_SIZE, BuildReport, build, open_for_build
-from index.catalogue import Catalogue
 from index.division import bulk_encoder
 from index.estimate import Estimate, estimate
+from index.open_catalogue import open_catalogue
 from index.ranks import read_ranks
 from index.rejected import REJECTED_NAME
 from index.sources.reading import read_source
@@ -128,7 +128,7 @@ def run_build(args: argparse.Namespace) -> int:
 
 def run_add(args: argparse.Namespace) -> int:
     """Add the pictures of another source."""
-    with Catalogue.open(args.catalogue) as catalogue:
+    with open_catalogue(args.catalogue) as catalogue:
         source = read_source(args.images, args.ranks or catalogue.ranks)
         bundle = catalogue.find_bundle(args.bundle)
         wish(args, catalogue)
@@ -257,7 +257,7 @@ def _duration(seconds: float) -> str:
 def _ranks_of(path: Path) -> Sequence[str]:
     """The ranks that a catalogue was built with; none where there is no catalogue yet."""
     try:
-        with Catalogue.open(path) as catalogue:
+        with open_catalogue(path) as catalogue:
             return catalogue.ranks
     except CatalogueNotFoundError:
         return ()

@@ -4,8 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from index.catalogue import Catalogue
+from encoder.errors import ConfigError
 from index.locks import writing_alone
+from index.open_catalogue import open_catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 from lodisc.actions import Action, add_actions, run_action
 from lodisc.commands.index_building import (
     ADD_HELP,
@@ -62,7 +64,7 @@ def _add_remove_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    with Catalogue.open(args.catalogue) as catalogue, writing_alone(args.catalogue):
+    with open_catalogue(args.catalogue) as catalogue, writing_alone(args.catalogue):
         missing = [item_id for item_id in args.ids if catalogue.get(item_id) is None]
         removed = catalogue.delete(args.ids)
     print(f"removed {removed} of {len(args.ids)} items")
@@ -72,7 +74,9 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _compact(args: argparse.Namespace) -> int:
-    with Catalogue.open(args.catalogue) as catalogue:
+    with open_catalogue(args.catalogue) as catalogue:
+        if not isinstance(catalogue, SqliteCatalogue):
+            raise ConfigError(f"{args.catalogue} is kept in Milvus, which looks after its index by itself")
         wish(args, catalogue)
         info = catalogue.compact()
     print(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from index.catalogue import Catalogue
 from index.items import Item
+from index.open_catalogue import open_catalogue
 
 PAGE = 1000
 
@@ -32,7 +33,7 @@ def add_list_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the items."""
-    with Catalogue.open(args.catalogue) as catalogue:
+    with open_catalogue(args.catalogue) as catalogue:
         if args.count:
             print(catalogue.count(args.filter))
             return 0

@@ -5,8 +5,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from index.catalogue import Catalogue
 from index.items import CatalogueStats
+from index.open_catalogue import open_catalogue
 
 STATS_HELP = """\
 Say what is in the catalogue.
@@ -24,7 +24,7 @@ def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_stats(args: argparse.Namespace) -> int:
     """Print it."""
-    with Catalogue.open(args.catalogue) as catalogue:
+    with open_catalogue(args.catalogue) as catalogue:
         stats = catalogue.stats()
     print(json.dumps(asdict(stats), indent=2) if args.json else _stats_text(args.catalogue, stats))
     return 0

@@ -4,8 +4,10 @@ import argparse
 import re
 from dataclasses import replace
 
+from encoder.errors import ConfigError
 from index.ann_wishes import DEFAULT_RECALL, IndexWishes
 from index.catalogue import Catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +27,18 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def wish(args: argparse.Namespace, catalogue: Catalogue) -> None:
-    """Keep what the arguments ask of the index; what they leave open stays as it was."""
+    """Keep what the arguments ask of the index; what they leave open stays as it was.
+
+    Raises:
+        ConfigError: they ask something, and the catalogue's store has an index of its own.
+    """
+    if not isinstance(catalogue, SqliteCatalogue):
+        if args.recall is not None or args.exact or args.faiss or args.memory is not None:
+            raise ConfigError(
+                "--recall, --exact, --faiss and --memory choose the index of a catalogue folder; Milvus keeps its own: "
+                "leave them out"
+            )
+        return
     old = catalogue.wishes()
     new = old
     if args.recall is not None or args.exact or args.faiss:

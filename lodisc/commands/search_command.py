@@ -17,6 +17,7 @@ from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.answer import answer
 from index.catalogue import MAX_K, Catalogue
 from index.filter_parser import parse_filter
+from index.open_catalogue import open_catalogue
 from index.text import printable
 
 HELP = """\
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"-k is {args.k}, expected 1 to {MAX_K}")
     if args.filter is not None:
         parse_filter(args.filter)  # what is wrong with it is told before an encoder is loaded
-    with Catalogue.open(args.catalogue) as catalogue:
+    with open_catalogue(args.catalogue) as catalogue:
         bundle = catalogue.find_bundle(args.bundle)
         encoder = ImageEncoder(bundle, variant=catalogue.choose_variant(bundle, args.variant))
         document = _search(catalogue, encoder, args.picture, args.k, args.filter)

@@ -24,7 +24,7 @@ from types import FrameType
 import service
 from encoder.engine import choose_providers
 from encoder.errors import ConfigError
-from index.catalogue import Catalogue
+from index.open_catalogue import open_catalogue
 from service.bundle_choice import choose_bundle
 
 HELP = """\
@@ -123,7 +123,7 @@ def serve(
     if workers < 1 or threads < 0:
         raise ConfigError(f"--workers is {workers} and --threads {threads}; expected at least 1 and 0")
     address = checked_address(host, insecure)
-    with Catalogue.open(catalogue) as opened:
+    with open_catalogue(catalogue) as opened:
         found = choose_bundle(opened, bundle)
         opened.choose_variant(found, variant)
         choose_providers(providers.split(","), allow_fallback=allow_fallback)

@@ -19,6 +19,7 @@ from encoder.errors import CatalogueError, LodiscError
 from index.ann_wishes import IndexWishes
 from index.catalogue import Catalogue
 from index.snapshot import newest_snapshot
+from index.sqlite_catalogue import SqliteCatalogue
 from index.verification import verify
 from lodisc.cli import main
 
@@ -27,7 +28,7 @@ NUM_ITEMS = 400
 
 def filled(path, bundle, factory=None):
     """A catalogue with a snapshot, and with changes after it."""
-    with Catalogue.create(path, Bundle.open(bundle)) as catalogue:
+    with SqliteCatalogue.create(path, Bundle.open(bundle)) as catalogue:
         catalogue.wish(IndexWishes(faiss=factory))
         catalogue.put([drawn_item(f"i{number}", 0, DIM) for number in range(NUM_ITEMS)])
         catalogue.compact()
@@ -108,7 +109,7 @@ def put_until_full(catalogue):
 
 def on_a_full_disk(pipe, path, work, limit):
     """Run in a process of its own, which may let no file grow over `limit`: as a full disk, told by EFBIG."""
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         put, acknowledged = catalogue.put, []
 
         def noted(items):
@@ -133,7 +134,7 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_half_there(path, work, limi
     for limit in limits:
         before = stored(path)
         receiver, sender = PROCESSES.Pipe(duplex=False)
-        with Catalogue.open(path):  # keeps the log where it is, as a server does
+        with SqliteCatalogue.open(path):  # keeps the log where it is, as a server does
             process = PROCESSES.Process(target=on_a_full_disk, args=(sender, path, work, limit))
             process.start()
             message, acknowledged = receiver.recv()
@@ -143,7 +144,7 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_half_there(path, work, limi
         after = stored(path)
         assert after.keys() == before.keys() | set(acknowledged)
         assert promises_broken(path, after, DIM) == []
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         catalogue.put([drawn_item("afterwards", 0, DIM)])
         catalogue.compact()
     assert promises_broken(path, stored(path), DIM) == []
@@ -165,7 +166,7 @@ def small_disk(tmp_path):
 
 def test_a_disk_that_is_really_full(small_disk, tmp_path, tiny_bundle, capsys):
     path, photos = small_disk / "catalogue", write_picture_folder(tmp_path / "photos", per_label=20)
-    with Catalogue.create(path, Bundle.open(tiny_bundle)) as catalogue:
+    with SqliteCatalogue.create(path, Bundle.open(tiny_bundle)) as catalogue:
         with pytest.raises(CatalogueError, match="disk is full"):
             put_until_full(catalogue)
         full = stored(path)
@@ -189,7 +190,7 @@ def test_a_disk_that_is_really_full(small_disk, tmp_path, tiny_bundle, capsys):
 
 
 def step(pipe, path, kind, seed, count):
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         writer = Writer(pipe, catalogue, random.Random(seed))
         for _ in range(count):
             writer.step(kind)
@@ -224,7 +225,7 @@ def test_two_writers_and_a_compaction_at_once(path):
 
 
 def put_each(pipe, path, versions):
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         for item_id, version in versions.items():
             catalogue.put([drawn_item(item_id, version, DIM)])
     pipe.close()

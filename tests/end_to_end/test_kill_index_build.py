@@ -10,7 +10,7 @@ import time
 
 from pictures import drawn, file_bytes
 
-from index.catalogue import Catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 
 NUM_PICTURES = 600
 
@@ -61,7 +61,7 @@ def test_killed_three_times_and_still_whole(tmp_path, tiny_bundle):
         600,
         0,
     )
-    with Catalogue.open(catalogue) as opened:
+    with SqliteCatalogue.open(catalogue) as opened:
         expected = {path.relative_to(photos).as_posix() for path in photos.rglob("0*.jpg")}
         assert set(opened.ids()) == expected
 
@@ -79,7 +79,7 @@ def test_killed_while_it_makes_the_catalogue(tmp_path, tiny_bundle, picture_fold
         process.wait()
         report = json.loads(subprocess.run(build, capture_output=True, text=True, check=True).stdout)
         assert report["encoded"] + report["unchanged"] == 12
-        with Catalogue.open(catalogue) as opened:
+        with SqliteCatalogue.open(catalogue) as opened:
             assert opened.stats().items == 12
         assert list(catalogue.glob(".new-*")) == [], "what the killed run had begun is still there"
 
@@ -89,7 +89,7 @@ def count_items(path):
     if not (path / "catalogue.sqlite").is_file():
         return 0
     try:
-        with Catalogue.open(path) as catalogue:
+        with SqliteCatalogue.open(path) as catalogue:
             return catalogue.stats().items
     except Exception:
         return 0  # killed, or still at work, before the empty catalogue was whole

@@ -9,7 +9,7 @@ import time
 import pytest
 from pictures import drawn, file_bytes
 
-from index.catalogue import Catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 
 
 def watching(catalogue, photos, bundle, *more):
@@ -19,7 +19,7 @@ def watching(catalogue, photos, bundle, *more):
 
 
 def ids(path):
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         return set(catalogue.ids())
 
 
@@ -52,12 +52,12 @@ def test_what_comes_changes_and_goes_is_taken_in(tmp_path, tiny_bundle, picture_
                 file.flush()
                 time.sleep(0.03)
         until(lambda: "new/slow.png" in ids(catalogue), process)
-        with Catalogue.open(catalogue) as opened:
+        with SqliteCatalogue.open(catalogue) as opened:
             before = opened.get("red/0.png").content_hash
         (picture_folder / "red" / "0.png").write_bytes(file_bytes(drawn((7, 7, 7), 7)))
 
         def changed():
-            with Catalogue.open(catalogue) as opened:
+            with SqliteCatalogue.open(catalogue) as opened:
                 return opened.get("red/0.png").content_hash != before
 
         until(changed, process)
@@ -77,7 +77,7 @@ def test_what_comes_changes_and_goes_is_taken_in(tmp_path, tiny_bundle, picture_
     assert "1 deleted" in out
     with (catalogue / "rejected.csv").open(newline="") as file:
         assert [row[0] for row in csv.reader(file)] == ["path", str(picture_folder / "bad.png")]
-    with Catalogue.open(catalogue) as opened:
+    with SqliteCatalogue.open(catalogue) as opened:
         assert opened.stats().items == 13
 
 

@@ -13,8 +13,8 @@ from index import ann_choice, snapshot
 from index.ann_candidates import CANDIDATES
 from index.ann_tuning import exact_truth
 from index.ann_wishes import IndexWishes
-from index.catalogue import Catalogue
 from index.snapshot import newest_snapshot
+from index.sqlite_catalogue import SqliteCatalogue
 from index.vector_file import VectorFile, write_vectors
 
 QUERIES = clustered(60, seed=5)
@@ -28,7 +28,7 @@ def approximate_when_tiny(monkeypatch):
 
 @pytest.fixture
 def catalogue(tmp_path, tiny_bundle):
-    with Catalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle)) as opened:
+    with SqliteCatalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle)) as opened:
         yield opened
 
 
@@ -38,7 +38,7 @@ def chosen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chosen")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ann_choice, "EXACT_NUMBERS", 0)
-        with Catalogue.create(folder / "c", Bundle.open(write_tiny_bundle(folder / "b"))) as opened:
+        with SqliteCatalogue.create(folder / "c", Bundle.open(write_tiny_bundle(folder / "b"))) as opened:
             truth = put_vectors(opened, clustered(4000))
             opened.compact()
             yield opened, truth
@@ -131,7 +131,7 @@ def test_the_choice_stands_until_the_catalogue_has_doubled_or_the_wishes_change(
 def test_wishes_are_remembered(catalogue):
     put_vectors(catalogue, clustered(300))
     catalogue.wish(IndexWishes(exact=True))
-    with Catalogue.open(catalogue.path) as reopened:
+    with SqliteCatalogue.open(catalogue.path) as reopened:
         assert reopened.compact().kind == "Flat"
         reopened.wish(IndexWishes(faiss="IVF4,SQ8", memory=10**9))
     info = catalogue.compact()
@@ -186,7 +186,7 @@ def test_no_flipped_bit_gets_past_opening(catalogue, name, caplog):
     whole = path.read_bytes()
     for position in np.random.default_rng(0).integers(len(whole), size=12).tolist():
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x08]) + whole[position + 1 :])
-        with Catalogue.open(catalogue.path) as reopened:
+        with SqliteCatalogue.open(catalogue.path) as reopened:
             assert reopened.stats().snapshot_kind is None, position
             assert recall(reopened, truth, QUERIES[:3]) == 1.0
     assert "lodisc index compact" in caplog.text

@@ -19,10 +19,10 @@ from encoder.errors import CatalogueError, EncoderMismatchError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
 from index.build import build, open_for_build
-from index.catalogue import Catalogue
 from index.estimate import estimate
 from index.snapshot import newest_snapshot
 from index.sources.reading import read_source
+from index.sqlite_catalogue import SqliteCatalogue
 from index.verification import verify
 
 
@@ -252,10 +252,10 @@ def test_a_moved_bundle_and_new_ranks_are_remembered(tmp_path, picture_folder):
     open_for_build(tmp_path / "c", here, ranks=("species",)).close()
     there = Bundle.open(here.path.rename(tmp_path / "there"))
     open_for_build(tmp_path / "c", there).close()
-    with Catalogue.open(tmp_path / "c") as catalogue:
+    with SqliteCatalogue.open(tmp_path / "c") as catalogue:
         assert (catalogue.find_bundle().path, catalogue.ranks) == (there.path, ("species",))
     open_for_build(tmp_path / "c", there, ranks=("kind",)).close()
-    with Catalogue.open(tmp_path / "c") as catalogue:
+    with SqliteCatalogue.open(tmp_path / "c") as catalogue:
         assert catalogue.ranks == ("kind",)
 
 

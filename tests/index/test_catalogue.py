@@ -27,9 +27,9 @@ from encoder.errors import (
 from index import following
 from index.ann_wishes import IndexWishes
 from index.build import open_for_build
-from index.catalogue import Catalogue
 from index.items import NewItem
 from index.snapshot import newest_snapshot
+from index.sqlite_catalogue import SqliteCatalogue
 
 
 def unit(seed):
@@ -57,7 +57,7 @@ def brute_force(truth, query, k):
 
 @pytest.fixture
 def catalogue(tmp_path, tiny_bundle):
-    with Catalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle), ranks=("label",)) as opened:
+    with SqliteCatalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle), ranks=("label",)) as opened:
         yield opened
 
 
@@ -183,7 +183,7 @@ def test_pages_go_through_everything_once(catalogue):
 
 
 def test_another_open_catalogue_sees_a_write_at_its_next_search(catalogue):
-    with Catalogue.open(catalogue.path) as reader:
+    with SqliteCatalogue.open(catalogue.path) as reader:
         assert found_ids(reader, 1) == []
         catalogue.put([new_item("a", 1), new_item("b", 2)])
         assert found_ids(reader, 1, k=1) == ["a"]
@@ -194,7 +194,7 @@ def test_another_open_catalogue_sees_a_write_at_its_next_search(catalogue):
 
 def test_a_reader_takes_up_the_newer_snapshot_by_itself(catalogue, monkeypatch):
     monkeypatch.setattr("index.following.LOOK_S", 0.0)
-    with Catalogue.open(catalogue.path) as reader:
+    with SqliteCatalogue.open(catalogue.path) as reader:
         catalogue.put([new_item(f"i{n}", n) for n in range(30)])
         assert found_ids(reader, 3, k=1) == ["i3"]
         assert reader.stats().tail_items == 30
@@ -210,8 +210,8 @@ def test_a_reader_takes_up_the_newer_snapshot_by_itself(catalogue, monkeypatch):
 def test_another_process_sees_a_write(catalogue):
     catalogue.put([new_item("a", 1)])
     program = (
-        "import sys; from pathlib import Path; from index.catalogue import Catalogue\n"
-        "with Catalogue.open(Path(sys.argv[1])) as c:\n"
+        "import sys; from pathlib import Path; from index.sqlite_catalogue import SqliteCatalogue\n"
+        "with SqliteCatalogue.open(Path(sys.argv[1])) as c:\n"
         "    print(c.search(c.embedding('a')[None], k=1)[0][0].id, c.delete(['a']))"
     )
     done = subprocess.run(
@@ -237,7 +237,7 @@ def test_a_damaged_snapshot_costs_nothing_but_speed(catalogue, damage, caplog):
         (folder / "snapshot.json").write_text("{")
     else:
         (folder / "rows.npy").unlink()
-    with Catalogue.open(catalogue.path) as reopened:
+    with SqliteCatalogue.open(catalogue.path) as reopened:
         assert found_ids(reopened, 3, k=1) == ["i3"]
         assert len(found_ids(reopened, 3, k=100)) == 29
         assert bool(caplog.records) == (damage != "deleted")
@@ -259,7 +259,7 @@ def test_a_snapshot_that_another_process_replaces_while_it_is_opened_is_no_damag
 
     catalogue_path = catalogue.path
     monkeypatch.setattr(following, "load_snapshot", replaced_meanwhile)
-    with Catalogue.open(catalogue_path) as reader:
+    with SqliteCatalogue.open(catalogue_path) as reader:
         assert reader.stats().snapshot_items == 2
     assert caplog.records == []
 
@@ -286,7 +286,7 @@ def test_stats(catalogue):
 def test_another_encoder_is_refused_with_the_mending_command(catalogue, other_bundle):
     other = Bundle.open(other_bundle).manifest.id
     with pytest.raises(EncoderMismatchError, match=r"lodisc index build .* --fresh"):
-        Catalogue.open(catalogue.path, encoder_id=other)
+        SqliteCatalogue.open(catalogue.path, encoder_id=other)
     with pytest.raises(EncoderMismatchError, match=r"--bundle .*other.* --fresh"):
         catalogue.find_bundle(other_bundle)
 
@@ -305,7 +305,7 @@ def test_a_catalogue_made_anew_is_told_to_those_who_had_it_open(catalogue, tiny_
 
 def test_a_bundle_that_moved_is_asked_for(tmp_path):
     bundle = write_tiny_bundle(tmp_path / "here")
-    with Catalogue.create(tmp_path / "c", Bundle.open(bundle)) as catalogue:
+    with SqliteCatalogue.create(tmp_path / "c", Bundle.open(bundle)) as catalogue:
         moved = bundle.rename(tmp_path / "there")
         with pytest.raises(BundleNotFoundError, match="--bundle"):
             catalogue.find_bundle()
@@ -314,19 +314,19 @@ def test_a_bundle_that_moved_is_asked_for(tmp_path):
 
 def test_missing_newer_foreign_and_damaged_databases_are_told_apart(tmp_path, catalogue):
     with pytest.raises(CatalogueNotFoundError, match="lodisc index build"):
-        Catalogue.open(tmp_path / "nothing")
+        SqliteCatalogue.open(tmp_path / "nothing")
     newer = tmp_path / "newer"
     shutil.copytree(catalogue.path, newer)
     connection = sqlite3.connect(newer / "catalogue.sqlite")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(SchemaVersionError, match="99"):
-        Catalogue.open(newer)
+        SqliteCatalogue.open(newer)
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "catalogue.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 99)
     with pytest.raises(CatalogueCorruptError, match="is damaged .* --fresh"):
-        Catalogue.open(foreign)
+        SqliteCatalogue.open(foreign)
 
 
 def test_threads_search_while_one_writes(catalogue):
@@ -374,7 +374,7 @@ class AnySequence(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "catalogue"
         bundle = write_tiny_bundle(Path(self.folder.name) / "bundle")
-        self.catalogue = Catalogue.create(self.path, Bundle.open(bundle))
+        self.catalogue = SqliteCatalogue.create(self.path, Bundle.open(bundle))
         self.truth = {}
 
     @rule(item_id=ids, seed=st.integers(0, 30))
@@ -394,7 +394,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def reopen(self):
         self.catalogue.close()
-        self.catalogue = Catalogue.open(self.path)
+        self.catalogue = SqliteCatalogue.open(self.path)
 
     @invariant()
     def equals_the_dictionary(self):

@@ -11,15 +11,15 @@ from vector_catalogue import best_cosines, clustered, put_vectors
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueBusyError
 from index import compaction, snapshot_build
-from index.catalogue import Catalogue
 from index.compaction import Upkeep, compact_if_due, is_due, is_due_after_bulk
 from index.locks import compacting_alone
+from index.sqlite_catalogue import SqliteCatalogue
 from index.verification import verify
 
 
 @pytest.fixture
 def catalogue(tmp_path, tiny_bundle):
-    with Catalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle)) as opened:
+    with SqliteCatalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle)) as opened:
         yield opened
 
 

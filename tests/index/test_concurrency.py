@@ -22,7 +22,7 @@ from vector_catalogue import clustered, item_of
 
 from encoder.bundle import Bundle
 from index.ann_wishes import IndexWishes
-from index.catalogue import Catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 
 SECONDS = 6.0
 NUM_THREADS, NUM_PROCESSES = 8, 2
@@ -87,7 +87,7 @@ def told_ms(waits_s):
 
 def hammer(path, bundle, seconds, num_threads=NUM_THREADS, num_processes=NUM_PROCESSES):
     """Run all of it and return faults, counts, and how long readers waited."""
-    with Catalogue.create(path, Bundle.open(bundle)) as writer:
+    with SqliteCatalogue.create(path, Bundle.open(bundle)) as writer:
         writer.wish(IndexWishes(faiss="IVF8,SQ8"))
         writer.put([item_of(f"f{number}", vector) for number, vector in enumerate(fixed_vectors())])
         writer.put([item_of(f"n{number}", COUNTED) for number in range(WINDOW)])
@@ -107,7 +107,7 @@ def hammer(path, bundle, seconds, num_threads=NUM_THREADS, num_processes=NUM_PRO
                 crashes.append(repr(error))
 
         def compacting():
-            with Catalogue.open(path) as other:
+            with SqliteCatalogue.open(path) as other:
                 while not stop.wait(0.5):
                     other.compact()
                     compactions[0] += 1
@@ -151,7 +151,7 @@ def test_readers_beside_a_writer_are_never_wrong(tmp_path, tiny_bundle):
 if __name__ == "__main__":
     if Path(sys.argv[1]).is_dir():  # one of the processes
         over = time.monotonic() + float(sys.argv[2])
-        with Catalogue.open(Path(sys.argv[1])) as opened:
+        with SqliteCatalogue.open(Path(sys.argv[1])) as opened:
             one = Reader(opened)
             one.run(lambda: time.monotonic() > over)
         told = {"faults": one.faults, "searches": one.searches, "search_ms": told_ms(one.waits_s)}

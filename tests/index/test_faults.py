@@ -12,9 +12,9 @@ from tiny_encoder import DIM
 
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueBusyError, CatalogueCorruptError
-from index.catalogue import Catalogue
 from index.faults import database_faults
 from index.items import NewItem
+from index.sqlite_catalogue import SqliteCatalogue
 
 
 def new_item(number):
@@ -33,7 +33,7 @@ def new_item(number):
 @pytest.fixture
 def path(tmp_path, tiny_bundle):
     path = tmp_path / "catalogue"
-    with Catalogue.create(path, Bundle.open(tiny_bundle)) as catalogue:
+    with SqliteCatalogue.create(path, Bundle.open(tiny_bundle)) as catalogue:
         catalogue.put([new_item(number) for number in range(40)])
     return path
 
@@ -52,7 +52,7 @@ def path(tmp_path, tiny_bundle):
     ],
 )
 def test_a_damaged_database_is_told_wherever_it_is_met(path, use):
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         content = bytearray((path / "catalogue.sqlite").read_bytes())
         page = int.from_bytes(content[16:18], "big")  # the first page stays whole, so that the file can be opened
         for position in range(page, len(content)):
@@ -66,7 +66,7 @@ def test_a_locked_database_is_busy(path, monkeypatch):
     monkeypatch.setattr("index.schema.BUSY_TIMEOUT_S", 0.05)
     other = sqlite3.connect(path / "catalogue.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         with pytest.raises(CatalogueBusyError, match="try again"):
             catalogue.put([new_item(99)])
         assert len(catalogue.search(np.ones((1, DIM), np.float32), k=100)[0]) == 40, "readers do not wait"
@@ -100,5 +100,5 @@ def test_a_full_disk_is_one_line_and_the_next_run_continues(tmp_path, tiny_bundl
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     assert report["encoded"] + report["unchanged"] == 12
-    with Catalogue.open(tmp_path / "catalogue") as catalogue:
+    with SqliteCatalogue.open(tmp_path / "catalogue") as catalogue:
         assert catalogue.stats().items == 12

@@ -16,9 +16,9 @@ from tiny_encoder import DIM, write_tiny_bundle
 from encoder.bundle import Bundle
 from encoder.errors import FilterError
 from index import filter_rows, snapshot
-from index.catalogue import Catalogue
 from index.filter_parser import parse_filter
 from index.items import NewItem
+from index.sqlite_catalogue import SqliteCatalogue
 
 FILTERS = {
     'genus == "G1"': lambda one: one["genus"] == "G1",
@@ -63,7 +63,7 @@ def found_ids(catalogue, query, k=5, **options):
 
 @pytest.fixture
 def catalogue(tmp_path, tiny_bundle):
-    with Catalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle), ranks=("species", "genus")) as opened:
+    with SqliteCatalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle), ranks=("species", "genus")) as opened:
         yield opened
 
 
@@ -227,7 +227,7 @@ def test_no_answer_is_wrong_while_another_process_writes(catalogue):
     readers = [threading.Thread(target=search) for _ in range(3)]
     for reader in readers:
         reader.start()
-    with Catalogue.open(catalogue.path) as writer:
+    with SqliteCatalogue.open(catalogue.path) as writer:
         for number in range(60):
             writer.put([new_item(str(number % 20), 3 * number + number % 2)])
     done.set()
@@ -244,8 +244,8 @@ class FilteredCatalogue(RuleBasedStateMachine):
 
         self.folder = tempfile.TemporaryDirectory()
         bundle = Bundle.open(write_tiny_bundle(Path(self.folder.name) / "bundle"))
-        self.writer = Catalogue.create(Path(self.folder.name) / "catalogue", bundle)
-        self.reader = Catalogue.open(self.writer.path)
+        self.writer = SqliteCatalogue.create(Path(self.folder.name) / "catalogue", bundle)
+        self.reader = SqliteCatalogue.open(self.writer.path)
         self.truth = {"first": 1001}
         self.writer.put([new_item("first", 1001)])
 

@@ -6,11 +6,11 @@ from tiny_encoder import DIM
 
 from encoder.bundle import Bundle
 from encoder.errors import ConfigError
-from index.catalogue import Catalogue
 from index.items import NewItem
 from index.ranks import folder_ranks, in_order, read_ranks
 from index.sources.picture import DEFAULT_RANKS
 from index.sources.reading import read_source
+from index.sqlite_catalogue import SqliteCatalogue
 from index.vote import vote
 
 
@@ -76,7 +76,7 @@ def test_labels_in_order():
 @pytest.fixture
 def catalogue(tmp_path, tiny_bundle):
     ranks = ("species", "genus")
-    with Catalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle), ranks=ranks) as opened:
+    with SqliteCatalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle), ranks=ranks) as opened:
         yield opened
 
 
@@ -116,7 +116,7 @@ def test_an_item_without_the_finest_rank_votes_with_the_next(catalogue):
 
 def test_a_rank_renamed_later_is_followed_by_an_open_catalogue(catalogue, tiny_bundle):
     catalogue.put([with_labels("a", 1, {"species": "pica", "genus": "Pica"})])
-    with Catalogue.open(catalogue.path) as other:
+    with SqliteCatalogue.open(catalogue.path) as other:
         other.remember(bundle_path=tiny_bundle, ranks=("genus", "kind"))
         other.put([with_labels("b", 2, {"kind": "corvid", "genus": "Corvus"})])
     catalogue.put([with_labels("c", 3, {"kind": "corvid", "genus": "Corvus"})])

@@ -9,7 +9,7 @@ from encoder.bundle import Bundle, write_bundle
 from encoder.errors import BundleNotFoundError, EncoderMismatchError
 from encoder.manifest import Pruning
 from index.build import open_for_build
-from index.catalogue import Catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 from lodisc.cli import main
 
 
@@ -30,7 +30,7 @@ def bundle(tmp_path_factory):
 
 @pytest.mark.parametrize(("filled", "wanted"), [("fp32", "int8"), ("int8", "fp32"), ("pruned", None), ("fp32", None)])
 def test_precision_may_change_and_the_default_is_what_filled_it(bundle, tmp_path, filled, wanted):
-    with Catalogue.create(tmp_path / "c", bundle, variant=filled) as catalogue:
+    with SqliteCatalogue.create(tmp_path / "c", bundle, variant=filled) as catalogue:
         assert catalogue.variant == filled
         assert catalogue.choose_variant(bundle, wanted) == (wanted or filled)
 
@@ -39,7 +39,7 @@ def test_precision_may_change_and_the_default_is_what_filled_it(bundle, tmp_path
 def test_other_patches_are_another_encoder(bundle, tmp_path, filled, wanted):
     open_for_build(tmp_path / "c", bundle, variant=filled).close()
     refused = pytest.raises(EncoderMismatchError, match=f"filled by variant {filled}.*--variant {wanted} --fresh")
-    with Catalogue.open(tmp_path / "c") as catalogue, refused:
+    with SqliteCatalogue.open(tmp_path / "c") as catalogue, refused:
         catalogue.choose_variant(bundle, wanted)
     with pytest.raises(EncoderMismatchError):
         open_for_build(tmp_path / "c", bundle, variant=wanted)

@@ -13,10 +13,10 @@ from encoder.bundle import Bundle
 from encoder.errors import CatalogueNotFoundError, EncoderMismatchError, SchemaVersionError
 from encoder.image_encoder import ImageEncoder
 from index.build import build, open_for_build
-from index.catalogue import Catalogue
 from index.locks import compacting_alone, writing_alone
 from index.snapshot import newest_snapshot
 from index.sources.reading import read_source
+from index.sqlite_catalogue import SqliteCatalogue
 from index.verification import verify
 from index.verification_repair import Means
 
@@ -55,13 +55,13 @@ def alter(path, *statements):
 
 
 def vectors_by_id(path):
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         return {item_id: catalogue.embedding(item_id) for item_id in catalogue.ids()}
 
 
 def searches_are_right(path, expected):
     """Each item finds itself first, and everything is found in the order of its cosine."""
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         for item_id, vector in expected.items():
             matches = catalogue.search(vector[None], k=100)[0]
             assert matches[0].id == item_id
@@ -186,7 +186,7 @@ def test_an_embedding_is_not_made_of_another_picture(path, picture_folder):
 
 def test_moved_pictures_and_a_moved_bundle_are_said_where_they_are(path, picture_folder, tiny_bundle, other_bundle):
     bundle = shutil.copytree(tiny_bundle, path.parent / "bundle")
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         catalogue.remember(bundle_path=bundle)
     expected = vectors_by_id(path)
     shutil.rmtree(bundle)
@@ -218,7 +218,7 @@ def test_pictures_in_a_tar_are_looked_at_and_repaired_from_it(tmp_path, tiny_bun
 
 
 def test_items_of_clients_have_no_picture_file(path):
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         catalogue.put([item_of("client", np.eye(DIM, dtype=np.float32)[0])])
     report = checked(path)
     assert report.clean
@@ -299,7 +299,7 @@ def test_a_snapshot_of_other_vectors_is_found(path):
     assert broken(report) == {"snapshot": 1}
     assert "has another vector for row 1" in report.of("snapshot").examples[0]
     assert checked(path, mend=True).clean
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         assert {match.id for match in catalogue.search(expected[other][None], k=2)[0]} == {one, other}
 
 

@@ -8,7 +8,7 @@ from killed_writer import PROCESSES, promises_broken, stored, write_until_killed
 from tiny_encoder import DIM
 
 from encoder.bundle import Bundle
-from index.catalogue import Catalogue
+from index.sqlite_catalogue import SqliteCatalogue
 from index.verification import verify
 
 ROUNDS = 12
@@ -17,7 +17,7 @@ ROUNDS = 12
 @pytest.mark.parametrize("mend", [False, True], ids=["look", "repair"])
 def test_nothing_is_found_beside_a_writer(mend, tmp_path, tiny_bundle):
     path = tmp_path / "catalogue"
-    Catalogue.create(path, Bundle.open(tiny_bundle)).close()
+    SqliteCatalogue.create(path, Bundle.open(tiny_bundle)).close()
     receiver, sender = PROCESSES.Pipe(duplex=False)
     writer = PROCESSES.Process(target=write_until_killed, args=(sender, path, "compact", 1, tiny_bundle, None))
     writer.start()

@@ -20,10 +20,10 @@ from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
 from index.ann_wishes import IndexWishes
 from index.build import build
-from index.catalogue import Catalogue
 from index.following import reading
 from index.items import NewItem
 from index.sources.reading import read_source
+from index.sqlite_catalogue import SqliteCatalogue
 from index.vectors import pack, unpack
 from index.verification import verify
 
@@ -108,7 +108,7 @@ class Writer:
 
 def write_until_killed(pipe, path, kind, seed, bundle, source):
     """What the process does."""
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         writer = Writer(pipe, catalogue, random.Random(seed))
         encoder = ImageEncoder(Bundle.open(bundle)) if kind == "build" else None
         while True:
@@ -165,10 +165,10 @@ class Campaign:
         self.dim = bundle.manifest.embedding_dim
         self._pictures = {}
         if self.kind == "build":  # what a build that nobody kills makes of each picture
-            with Catalogue.create(self.path.parent / "unharmed", bundle) as catalogue:
+            with SqliteCatalogue.create(self.path.parent / "unharmed", bundle) as catalogue:
                 build(catalogue, ImageEncoder(bundle), read_source(self.source), quiet=True)
             self._pictures = stored(self.path.parent / "unharmed")
-        with Catalogue.create(self.path, bundle) as catalogue:
+        with SqliteCatalogue.create(self.path, bundle) as catalogue:
             if self.kind == "compact":
                 # An approximate index takes longest to build; so few vectors are scored exactly all the same.
                 catalogue.wish(IndexWishes(faiss="IVF8,SQ8"))
@@ -257,7 +257,7 @@ def promises_broken(path, truth, dim):
     everything = np.stack(list(vectors.values())) if vectors else np.empty((0, dim), np.float32)
     queries = np.random.default_rng(len(truth)).normal(size=(4, dim)).astype(np.float32)
     queries = np.concatenate([queries / np.linalg.norm(queries, axis=1, keepdims=True), everything[:4]])
-    with Catalogue.open(path) as catalogue:
+    with SqliteCatalogue.open(path) as catalogue:
         for query, matches in zip(queries, catalogue.search(queries, k=10), strict=True):
             best = np.sort(everything @ query)[::-1][:10]
             own = [float(vectors[match.id] @ query) if match.id in vectors else None for match in matches]
