@@ -14,7 +14,7 @@ SCHEME = {
 }
 REFUSALS = {
     "401": "no key, or one that is unknown, expired or revoked",
-    "403": "the scope of the key is too small, or the server has no keys",
+    "403": "the scope of the key is too small; without keys: not asked by this machine, or writes are off",
 }
 
 
