@@ -25,6 +25,7 @@ COMMANDS = {
     "index": "build and look after a catalogue",
     "search": "find the pictures of a catalogue that are most like a picture",
     "serve": "answer over HTTP from a catalogue",
+    "key": "make, list and revoke the API keys of a server",
 }
 
 EPILOG = """\

@@ -22,8 +22,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from encoder.errors import LodiscError
+from service.admission import Admission
 from service.draining import draining_first
 from service.front_door import FrontDoor
+from service.http_protocol import PatientProtocol, use_for_http
 from service.metrics import Metrics
 from service.problems import on_bug, on_http_exception, on_lodisc_error
 from service.routes import ROUTES
@@ -39,6 +41,8 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
     settings = Settings.from_environment()
     metrics = Metrics(settings.prometheus_dir)
     runtime = Runtime(settings, metrics)
+    application.state.admission = Admission(settings)
+    PatientProtocol.head_timeout_s = settings.head_timeout_s
     application.state.settings, application.state.metrics, application.state.runtime = (
         settings,
         metrics,
@@ -70,6 +74,7 @@ def create_application() -> Starlette:
 
 
 application = create_application()
+use_for_http(PatientProtocol)
 
 
 @bentoml.service(

@@ -4,11 +4,13 @@ BentoML puts routes of its own (GET /livez, /readyz, /schema.json ...) ahead of 
 answers in its own error shape what no route takes. This middleware hands each request to our application
 first and last, so that there is one set of routes, one error shape, and these on every answer:
 
+- whether the request may come in (`admission.py`), and never with a pickle;
 - a request id (the client's `X-Request-ID` if it is a sane one), also in the log;
-- headers that keep a browser from guessing types, framing the page, or loading anything from another host;
+- headers that keep a browser from guessing types, framing the page, or loading anything from another host, and those
+  of CORS for the sites that are listed;
 - one log line and one count, with the route's name instead of its raw path.
 
-No content of a picture, and no field of a request, is ever logged.
+No content of a picture, no field of a request and no key is ever logged; of a key that let somebody in, its id is.
 """
 
 import logging
@@ -18,9 +20,15 @@ import uuid
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from encoder.errors import LodiscError
+from service.admission import Admission
+from service.cors import allowed_origin, preflight, share
 from service.metrics import Metrics
+from service.problems import UnsupportedBodyError, problem_response
+from service.settings import Settings
 
 logger = logging.getLogger("bentoml.lodisc.access")
 
@@ -72,9 +80,11 @@ class FrontDoor:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         start_s = time.perf_counter()
+        settings: Settings = self._application.state.settings
+        origin = allowed_origin(scope, settings.cors_origins)
         asked_id = Headers(scope=scope).get("x-request-id", "")
         request_id = asked_id if SANE_REQUEST_ID.fullmatch(asked_id) else uuid.uuid4().hex
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id, "key_id": None, "refused": None}
         status = 500
 
         async def send_with_headers(message: Message) -> None:
@@ -85,18 +95,44 @@ class FrontDoor:
                 headers["X-Request-ID"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if settings.cors_origins:
+                    share(headers, origin)
             await send(message)
 
         try:
-            await self._application(scope, receive, send_with_headers)
+            answer = preflight(scope, origin) or self._refusal(scope) or self._application
+            await answer(scope, receive, send_with_headers)
         finally:
             self._record(scope, status, time.perf_counter() - start_s, request_id)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """The answer to a request that may not come in, None to one that may; what is decided stands in its state."""
+        admission: Admission = self._application.state.admission
+        try:
+            key = admission.admit(scope)
+            _refuse_pickle(scope)
+        except LodiscError as error:
+            scope["state"]["refused"] = error.code
+            return problem_response(error)
+        scope["state"]["key_id"] = key.id if key is not None else None
+        return None
 
     def _record(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         metrics: Metrics = self._application.state.metrics
         route = self._application.state.route_names.get(scope.get("endpoint"), "unmatched")
         metrics.request(route, scope["method"], status, seconds)
-        if scope["path"] not in UNLOGGED:
+        key_id, refused = scope["state"]["key_id"], scope["state"]["refused"]
+        if refused:
+            metrics.access_refused.labels(reason=refused).inc()
+        if refused or scope["path"] not in UNLOGGED:
             # ascii() escapes what could break the line or pretend to be another one.
             path = ascii(scope["path"])[1:-1][:200]
-            logger.info("%s %s %d %.1f ms id=%s", scope["method"], path, status, seconds * 1e3, request_id)
+            who = f" refused={refused}" if refused else f" key={key_id}" if key_id else ""
+            logger.info("%s %s %d %.1f ms id=%s%s", scope["method"], path, status, seconds * 1e3, request_id, who)
+
+
+def _refuse_pickle(scope: Scope) -> None:
+    """Refuse a body that only `pickle.load` reads, whatever route it is for: loading one runs what it says."""
+    for sent in Headers(scope=scope).getlist("content-type"):
+        if "pickle" in sent.partition(";")[0].lower():
+            raise UnsupportedBodyError("this server reads no pickle; send multipart/form-data or application/json")

@@ -1,7 +1,7 @@
 """The items of the catalogue over HTTP: list, read, put, delete, and their thumbnails.
 
-A write is one transaction and visible to the next search of every worker. Writes are refused unless the
-server was started with them, because there are no keys yet.
+A write is one transaction and visible to the next search of every worker. Without keys writes are refused unless the
+server was started with them; with keys, one that has the scope is enough.
 """
 
 import hashlib
@@ -92,7 +92,7 @@ def stats_document(stats: CatalogueStats) -> dict[str, Any]:
 
 async def _put(request: Request, item_id: str) -> Response:
     runtime: Runtime = request.app.state.runtime
-    _require_writes(runtime)
+    _require_writes(request)
     serving = runtime.serving
     data, labels, metadata = await _read_put(request, runtime)
     work = serving.pipeline.encode([data], client=client_of(request))
@@ -115,7 +115,7 @@ async def _put(request: Request, item_id: str) -> Response:
 
 async def _delete(request: Request, item_id: str) -> Response:
     runtime: Runtime = request.app.state.runtime
-    _require_writes(runtime)
+    _require_writes(request)
     if not await runtime.in_thread(runtime.serving.catalogue.delete, [item_id]):
         raise _no_item(item_id)
     return Response(status_code=204)
@@ -178,10 +178,12 @@ def _is_text(text: str) -> bool:
         return False
 
 
-def _require_writes(runtime: Runtime) -> None:
-    if not runtime.settings.allow_writes:
+def _require_writes(request: Request) -> None:
+    # A request that came in with a key came in because its scope covers a write.
+    if request.state.key_id is None and not request.app.state.settings.allow_writes:
         raise WritesOffError(
-            "this server is read-only; `lodisc serve --allow-writes` or LODISC_ALLOW_WRITES=true changes that"
+            "this server is read-only without keys; `lodisc key create CATALOGUE --scope write`, "
+            "`lodisc serve --allow-writes` or LODISC_ALLOW_WRITES=true changes that"
         )
 
 

@@ -42,6 +42,10 @@ class Metrics:
         self.request_seconds = Histogram(
             "lodisc_request_seconds", "Seconds to answer.", ["route"], buckets=SECONDS, registry=registry
         )
+        self.access_refused = Counter(
+            "lodisc_access_refused", "Requests that were not let in, by the code of the error.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
         self.stage_seconds = Histogram(
             "lodisc_stage_seconds",
             "Seconds of one picture (decode, queue, encode) or one request (read, search) in a stage.",

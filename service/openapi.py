@@ -6,6 +6,7 @@ The examples are real: a test sends them and compares the shape of what comes ba
 from typing import Any
 
 from index.filter_tokens import MAX_LENGTH
+from service.openapi_access import describe_access
 from service.requests import DEFAULT_K, MAX_K
 
 API_VERSION = "1.0"
@@ -18,7 +19,7 @@ ABOUT = (
 MODEL = {"id": "5f1c0a9be2d37446", "dim": 192}
 ERRORS = {
     "400": "malformed: an unknown field, a bad value, broken multipart or JSON",
-    "403": "the server was started without --allow-writes",
+    "403": "the server has no keys and was started without --allow-writes",
     "404": "no such item",
     "408": "the body came too slowly",
     "413": "the body or the number of pictures is over the limit",
@@ -83,7 +84,7 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 
 def description() -> dict[str, Any]:
     """The OpenAPI document."""
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": "lodisc",
@@ -107,6 +108,8 @@ def description() -> dict[str, Any]:
         },
         "components": {"schemas": {"Error": ERROR_SCHEMA}},
     }
+    describe_access(document)
+    return document
 
 
 def _search() -> dict[str, Any]:

@@ -5,6 +5,11 @@ with what only HTTP knows::
 
     InputError
       RequestError (400 malformed_request)
+        AccessError                     carries the challenge of WWW-Authenticate
+          KeyMissingError (401 key_missing)
+          KeyRefusedError (401 key_refused)
+          ScopeError (403 scope_too_small)
+        NotLocalError (403 not_local)
         WritesOffError (403 writes_off)
         RouteNotFoundError (404 no_such_route)
         MethodNotAllowedError (405 method_not_allowed)
@@ -16,6 +21,7 @@ with what only HTTP knows::
     LodiscError
       NotReadyError (503 not_ready)
       DeadlineError (503 deadline_passed)
+      KeysUnavailableError (503 keys_unavailable)
 
 What a client is told of an error of ours (5xx) is that it happened, never its traceback.
 """
@@ -37,6 +43,46 @@ class RequestError(InputError):
 
     code = "malformed_request"
     status = 400
+
+
+class AccessError(RequestError):
+    """The request comes with no key, or with one that does not do."""
+
+    challenge = 'Bearer realm="lodisc"'
+
+
+class KeyMissingError(AccessError):
+    """There is no key."""
+
+    code, status = "key_missing", 401
+
+
+class KeyRefusedError(AccessError):
+    """The key is unknown, expired or revoked, or the header cannot be read."""
+
+    code, status = "key_refused", 401
+    challenge = f'{AccessError.challenge}, error="invalid_token"'
+
+
+class ScopeError(AccessError):
+    """The key may not do this.
+
+    Args:
+        message: one line for a person.
+        needed: the scope that would do.
+    """
+
+    code, status = "scope_too_small", 403
+
+    def __init__(self, message: str, *, needed: str) -> None:
+        super().__init__(message, detail={"needed": needed})
+        self.challenge = f'{AccessError.challenge}, error="insufficient_scope", scope="{needed}"'
+
+
+class NotLocalError(RequestError):
+    """The server has no keys, and the request does not come from its own machine."""
+
+    code, status = "not_local", 403
 
 
 class WritesOffError(RequestError):
@@ -109,6 +155,12 @@ class NotReadyError(LodiscError):
     status = 503
 
 
+class KeysUnavailableError(LodiscError):
+    """The keys cannot be read, so nobody is let in."""
+
+    code, status = "keys_unavailable", 503
+
+
 def problem(error: LodiscError) -> dict[str, Any]:
     """The `error` object of one error, as it also stands at a bad picture's position in an answer."""
     detail: dict[str, Any] = dict(error.detail or {})
@@ -121,6 +173,8 @@ def problem_response(error: LodiscError) -> Response:
     """The whole answer for one error."""
     retry_s = (error.detail or {}).get("retry_after_s", 1)
     headers = {"Retry-After": str(retry_s)} if error.status in {429, 503} else {}
+    if isinstance(error, AccessError):
+        headers["WWW-Authenticate"] = error.challenge
     return JSONResponse({"error": problem(error)}, status_code=error.status, headers=headers)
 
 

@@ -9,12 +9,14 @@ Not covered: host, port and number of workers, which belong to whoever starts th
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from encoder.errors import ConfigError
 
 PREFIX = "LODISC_"
+ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,12 +32,18 @@ class Settings:
         allow_fallback: whether a provider that is not there, or an engine for another GPU, may be done without.
         workers: processes that share this machine, which is what `threads` and the decode pool are divided
             by.
-        allow_writes: whether PUT and DELETE of items are served. Off, because there are no keys yet.
+        keys: the file of API keys, which then has to be there; None takes keys.json in the catalogue's folder if there
+            is one, and does without keys if not.
+        insecure: whether to answer other machines although there are no keys.
+        cors_origins: the sites, as https://example.org, whose pages may ask this server from a browser.
+        allow_writes: whether PUT and DELETE of items are served without a key. With keys, one of the scope `write`
+            is enough.
         max_body_bytes: longest request body, counted while it is read.
         max_pictures: most pictures in one request.
         max_pixels: most pixels in one picture, checked before it is decoded.
         max_queued_pictures: most pictures in flight in this process; above it the answer is 429.
         max_batch: most pictures in one run of the encoder.
+        head_timeout_s: seconds a client may take to send the head of a request.
         body_timeout_s: seconds a client may take to send its body.
         deadline_s: seconds that the work for a request may take once its body is there; then 503.
         cache_mb: megabytes of embeddings of recent pictures that are kept; 0 keeps none.
@@ -51,12 +59,16 @@ class Settings:
     allow_fallback: bool = False
     threads: int = 0
     workers: int = 1
+    keys: Path | None = None
+    insecure: bool = False
+    cors_origins: tuple[str, ...] = ()
     allow_writes: bool = False
     max_body_bytes: int = 64 * 1024 * 1024
     max_pictures: int = 64
     max_pixels: int = 64_000_000
     max_queued_pictures: int = 256
     max_batch: int = 8
+    head_timeout_s: float = 10.0
     body_timeout_s: float = 60.0
     deadline_s: float = 30.0
     cache_mb: int = 64
@@ -67,7 +79,7 @@ class Settings:
         """Check the ranges.
 
         Raises:
-            ConfigError: a number is out of range.
+            ConfigError: a number is out of range, or an origin is none.
         """
         smallest = {
             "threads": 0,
@@ -77,6 +89,7 @@ class Settings:
             "max_pixels": 1,
             "max_queued_pictures": self.max_pictures,
             "max_batch": 1,
+            "head_timeout_s": 1,
             "body_timeout_s": 1,
             "deadline_s": 0.1,
             "cache_mb": 0,
@@ -86,6 +99,12 @@ class Settings:
             value = getattr(self, name)
             if not value >= limit:
                 raise ConfigError(f"{PREFIX}{name.upper()} is {value}, expected at least {limit}")
+        for origin in self.cors_origins:
+            if not ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"{origin!r} is no site that CORS can let in; expected scheme, host and port as a browser sends "
+                    "them, such as https://example.org"
+                )
 
     @property
     def num_threads(self) -> int:
@@ -152,12 +171,16 @@ _READERS: dict[str, Callable[[str], object]] = {
     "allow_fallback": _read_bool,
     "threads": int,
     "workers": int,
+    "keys": Path,
+    "insecure": _read_bool,
+    "cors_origins": _read_names,
     "allow_writes": _read_bool,
     "max_body_bytes": int,
     "max_pictures": int,
     "max_pixels": int,
     "max_queued_pictures": int,
     "max_batch": int,
+    "head_timeout_s": float,
     "body_timeout_s": float,
     "deadline_s": float,
     "cache_mb": int,

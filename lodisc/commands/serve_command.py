@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,8 @@ from encoder.engine import choose_providers
 from encoder.errors import ConfigError
 from index.open_catalogue import open_catalogue
 from service.bundle_choice import choose_bundle
+from service.key_file import KEYS_NAME, read_keys
+from service.settings import Settings
 
 HELP = """\
 Answer over HTTP from a catalogue: a search page at /, the API at /embed and /search, its description at
@@ -34,6 +36,7 @@ Answer over HTTP from a catalogue: a search page at /, the API at /embed and /se
 examples:
   lodisc serve catalogue/
   lodisc serve catalogue/ --port 8080 --workers 2
+  lodisc key create catalogue/ --scope read && lodisc serve catalogue/ --host 0.0.0.0
   curl -F images=@unknown.jpg http://127.0.0.1:3000/search
 """
 POLL_S = 0.1
@@ -60,8 +63,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="threads of the encoder in each process (default: cores / workers)",
     )
-    parser.add_argument("--allow-writes", action="store_true", help="serve PUT and DELETE of items, to whoever asks")
-    parser.add_argument("--insecure", action="store_true", help="listen beyond this machine although there are no keys")
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        metavar="FILE",
+        help="of `lodisc key create` (default: keys.json in the catalogue, if there)",
+    )
+    parser.add_argument(
+        "--cors-origin",
+        action="append",
+        default=[],
+        metavar="SITE",
+        help="let pages of this site ask from a browser, as https://example.org; can be repeated",
+    )
+    parser.add_argument("--allow-writes", action="store_true", help="serve PUT and DELETE of items without a key")
+    parser.add_argument("--insecure", action="store_true", help="answer other machines although there are no keys")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
         port=args.port,
         workers=args.workers,
         threads=args.threads,
+        keys=args.keys,
+        cors_origins=args.cors_origin,
         allow_writes=args.allow_writes,
         insecure=args.insecure,
     )
@@ -92,6 +110,8 @@ def serve(
     port: int = 3000,
     workers: int = 1,
     threads: int = 0,
+    keys: Path | None = None,
+    cors_origins: Sequence[str] = (),
     allow_writes: bool = False,
     insecure: bool = False,
     on_ready: Callable[[str], None] | None = None,
@@ -108,8 +128,10 @@ def serve(
         port: 0 takes a free one.
         workers: processes that answer.
         threads: of the encoder in each process; 0 divides the cores.
-        allow_writes: whether items can be put and deleted.
-        insecure: whether to listen beyond this machine.
+        keys: the file of API keys; None takes the catalogue's if it has one.
+        cors_origins: sites whose pages may ask from a browser.
+        allow_writes: whether items can be put and deleted without a key.
+        insecure: whether to answer other machines without keys.
         on_ready: called with the URL once the server answers; prints it by default.
 
     Returns:
@@ -119,10 +141,16 @@ def serve(
         ConfigError: host, port, workers or threads cannot be.
         BundleError: the bundle is missing, damaged or another one, or cannot run on the providers.
         CatalogueError: the catalogue is missing, damaged, or was filled by another encoder.
+        KeyFileError: the file of keys is missing or damaged.
     """
     if workers < 1 or threads < 0:
         raise ConfigError(f"--workers is {workers} and --threads {threads}; expected at least 1 and 0")
-    address = checked_address(host, insecure)
+    Settings(cors_origins=tuple(cors_origins))  # refuses what is no site
+    if keys is None and (catalogue / KEYS_NAME).exists():
+        keys = catalogue / KEYS_NAME
+    if keys is not None:
+        read_keys(keys)
+    address = checked_address(host, insecure or keys is not None)
     with open_catalogue(catalogue) as opened:
         found = choose_bundle(opened, bundle)
         opened.choose_variant(found, variant)
@@ -143,6 +171,10 @@ def serve(
             "LODISC_ALLOW_FALLBACK": str(allow_fallback).lower(),
             "LODISC_WORKERS": str(workers),
             "LODISC_THREADS": str(threads),
+            # Said even where it is the default, so that a worker that starts anew misses it if it is gone.
+            "LODISC_KEYS": str(keys.absolute()) if keys is not None else "",
+            "LODISC_INSECURE": str(insecure).lower(),
+            "LODISC_CORS_ORIGINS": ",".join(cors_origins),
             "LODISC_ALLOW_WRITES": str(allow_writes).lower(),
             "BENTOML_CONFIG_OPTIONS": f"services.image_retrieval.workers={workers}",
             # Each server gets a home of its own: BentoML keeps metrics there and clears them when it starts.
@@ -173,16 +205,17 @@ def _announce(url: str) -> None:
     print(f"ready: {url} (API: {url}/docs), Ctrl-C stops", flush=True)
 
 
-def checked_address(host: str, insecure: bool) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The address to listen on, if that is allowed."""
+def checked_address(host: str, beyond: bool) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address to listen on; one that other machines reach only if `beyond` allows it."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError as error:
         raise ConfigError(f"--host is {host!r}, expected an IP address such as 127.0.0.1") from error
-    if not address.is_loopback and not insecure:
+    if not address.is_loopback and not beyond:
         raise ConfigError(
             f"--host {host} is reachable from other machines and this server has no keys: everybody who "
-            "reaches it can read the catalogue; listen on 127.0.0.1, or say --insecure if you mean it"
+            "reaches it could read the catalogue; make one with `lodisc key create CATALOGUE`, listen on 127.0.0.1, or "
+            "say --insecure if you mean it"
         )
     return address
 

@@ -9,11 +9,34 @@ const fill = (bar, share) => bar.style.setProperty("width", `${100 * Math.min(1,
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const thumbnailOf = (id) => `/items/${id.split("/").map(encodeURIComponent).join("/")}/thumbnail`;
 
+const KEY_CODES = new Set(["key_missing", "key_refused", "scope_too_small"]);
+const KEY_NAME = "lodisc-key";
+const storedKey = () => sessionStorage.getItem(KEY_NAME); // gone with the tab, and never sent but to this server
+
+/** The options of a request, with the key if there is one. */
+function withKey(options = {}) {
+  const key = storedKey();
+  return key ? { ...options, headers: { ...options.headers, Authorization: `Bearer ${key}` } } : options;
+}
+
+/** Show a picture of the server. A browser sends no header of ours for an image, so with a key it is fetched. */
+async function showPicture(image, path) {
+  if (!storedKey() || path.startsWith("blob:")) {
+    image.src = path;
+    return;
+  }
+  const response = await fetch(path, withKey()).catch(() => null);
+  const url = response && response.ok ? URL.createObjectURL(await response.blob()) : null;
+  image.loading = "eager"; // its bytes are here already, and are let go of once it is loaded
+  image.onload = image.onerror = () => url && URL.revokeObjectURL(url);
+  image.src = url || path;
+}
+
 /** The answer's JSON, or an Error that carries the server's own words. */
 async function ask(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, withKey(options));
   } catch {
     throw new Error("The server does not answer. Is it still running?");
   }
@@ -32,8 +55,27 @@ function show(element, visible) {
 
 function showProblem(error) {
   const box = byId("problem");
-  box.textContent = error ? error.message : "";
-  show(box, Boolean(error));
+  const asksForKey = Boolean(error) && KEY_CODES.has(error.code);
+  if (asksForKey) showKeyForm();
+  // That there is no key yet is no mistake: the field says it.
+  const said = error && error.code !== "key_missing" ? error.message : "";
+  box.textContent = said;
+  show(box, said !== "");
+}
+
+function showKeyForm() {
+  show(byId("key-form"), true);
+  byId("key").focus();
+}
+
+function useKey(key) {
+  sessionStorage.setItem(KEY_NAME, key);
+  byId("key").value = "";
+  show(byId("key-form"), false);
+  show(byId("forget"), true);
+  showProblem(null);
+  showFacts();
+  if (state.query) search();
 }
 
 /** The query's own pictures, as previews; `failed` maps a position to what is wrong with it. */
@@ -44,7 +86,7 @@ function showShots(shots, failed = new Map()) {
       const figure = document.createElement("figure");
       const image = document.createElement("img");
       const caption = document.createElement("figcaption");
-      image.src = url;
+      showPicture(image, url);
       image.alt = `Your picture ${name}`;
       caption.textContent = failed.has(position) ? `${name}: ${failed.get(position)}` : name;
       figure.classList.toggle("bad", failed.has(position));
@@ -86,7 +128,7 @@ function cardFor(match, place, voted) {
   button.setAttribute("aria-label", `${place}. ${name}, similarity ${match.score.toFixed(3)}. Search from this picture`);
   button.classList.toggle("match", voted !== null && finest === voted);
   fragment.querySelector(".frame").dataset.place = place;
-  fragment.querySelector("img").src = match.thumbnail;
+  showPicture(fragment.querySelector("img"), match.thumbnail);
   fragment.querySelector(".label").textContent = name;
   fragment.querySelector(".group").textContent = coarser.join(" · ");
   fill(fragment.querySelector(".fill"), match.score);
@@ -209,6 +251,16 @@ function listen() {
     if (event.clipboardData.files.length > 0) searchFiles(event.clipboardData.files);
   });
   byId("k").addEventListener("change", search);
+  byId("key").addEventListener("input", (event) => (event.target.value = event.target.value.trim()));
+  byId("key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    useKey(byId("key").value);
+  });
+  show(byId("forget"), storedKey() !== null);
+  byId("forget").addEventListener("click", () => {
+    sessionStorage.removeItem(KEY_NAME);
+    location.reload();
+  });
   byId("cards").addEventListener("click", (event) => {
     const card = event.target.closest(".card");
     if (!card) return;

@@ -33,6 +33,8 @@ function tableOf(rows) {
 function bodyOf(operation) {
   const body = element("div", "body", prose(operation.description || ""));
   if (operation["x-curl"]) body.append(element("h3", "", "Try it"), code(operation["x-curl"].replace("{origin}", location.origin)));
+  const [scope] = (operation.security || []).flatMap(({ key }) => key || []);
+  if (scope) body.append(prose(`With keys: one of the scope \`${scope}\`, as \`Authorization: Bearer lodisc_...\``));
   if (operation.parameters) {
     const rows = operation.parameters.map(({ name, in: place, description }) => [`${name} (${place})`, description || ""]);
     body.append(element("h3", "", "Parameters"), tableOf(rows));
