@@ -17,6 +17,7 @@ from encoder.errors import ConfigError
 
 PREFIX = "LODISC_"
 ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+CLIENTS_OWN = frozenset({"LODISC_API_KEY"})  # of `lodisc search --server`, which may run in the same shell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,9 @@ class Settings:
         """
         source = os.environ if environment is None else environment
         readers = {f"{PREFIX}{name.upper()}": (name, read) for name, read in _READERS.items()}
-        unknown = sorted(name for name in source if name.startswith(PREFIX) and name not in readers)
+        unknown = sorted(
+            name for name in source if name.startswith(PREFIX) and name not in readers.keys() | CLIENTS_OWN
+        )
         if unknown:
             raise ConfigError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(readers))}")
         values: dict[str, object] = {}

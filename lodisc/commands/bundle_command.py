@@ -27,6 +27,7 @@ from encoder.parity import (
 )
 from lodisc.actions import Action, add_actions, run_action
 from lodisc.server_embedder import server_embedder
+from lodisc.server_option import add_server_arguments, open_client
 
 HELP = """\
 Look at bundles: what one is, whether it is whole and answers as it did when it was exported, in what two differ.
@@ -75,7 +76,7 @@ def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_verify_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--server", metavar="URL", help="also ask a running server")
+    add_server_arguments(parser, "also ask a running server")
     parser.add_argument("--run", type=Path, metavar="RUN", help="also ask the network in torch")
     parser.add_argument("--providers", default="cpu", metavar="A,B", help="to run on (default: %(default)s)")
 
@@ -179,7 +180,11 @@ def _asked(args: argparse.Namespace, bundle: Bundle) -> Iterator[tuple[str, Call
     if args.run:
         yield f"run {args.run}", lambda: _run_embedder(args.run), TOLERANCES["fp32"]
     if args.server:
-        yield f"server {args.server}", lambda: server_embedder(args.server, bundle.manifest), TOLERANCES["fp32"]
+        yield (
+            f"server {args.server}",
+            lambda: server_embedder(lambda: open_client(args), bundle.manifest),
+            TOLERANCES["fp32"],
+        )
 
 
 def _variant_embedder(bundle: Bundle, name: str, providers: Sequence[str]) -> Callable[[], Embedder]:

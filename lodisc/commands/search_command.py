@@ -19,6 +19,7 @@ from index.catalogue import MAX_K, Catalogue
 from index.filter_parser import parse_filter
 from index.open_catalogue import open_catalogue
 from index.text import printable
+from lodisc.server_option import add_server_arguments, open_client
 
 HELP = """\
 Find the pictures of a catalogue that are most like a picture, and the name they vote for.
@@ -26,7 +27,10 @@ Find the pictures of a catalogue that are most like a picture, and the name they
 examples:
   lodisc search catalogue/ unknown.jpg
   lodisc search catalogue/ unknown.jpg -k 20 --json
+  lodisc search --server https://search.example.org unknown.jpg --key-file key.txt
   lodisc search catalogue/ unknown.jpg --filter 'genus == "Vanessa" and year >= 2010'
+
+With --server a running server is asked, and CATALOGUE is left out.
 
 a filter compares label ranks, metadata and id (==, !=, <, <=, >, >=, in (...), not in (...)) with texts in quotes,
 numbers, true or false; exists(NAME), startswith(NAME, "text") and contains(NAME, "text") ask for a value and for a part
@@ -36,12 +40,13 @@ of it; and, or, not and brackets join them. An unusual name stands between brack
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder of the catalogue")
+    parser.add_argument("catalogue", type=Path, nargs="?", metavar="CATALOGUE", help="folder of the catalogue")
     parser.add_argument("picture", type=Path, metavar="PICTURE", help="the picture to ask about")
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"neighbours, 1 to {MAX_K} (%(default)s)")
     parser.add_argument("--filter", metavar="EXPR", help="among which items to search, as in the example above")
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
     parser.add_argument("--variant", metavar="NAME", help="of the bundle (default: the one that filled the catalogue)")
+    add_server_arguments(parser, "a running server to ask, in place of CATALOGUE")
     parser.add_argument("--json", action="store_true", help="print what POST /search answers")
 
 
@@ -51,15 +56,31 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"-k is {args.k}, expected 1 to {MAX_K}")
     if args.filter is not None:
         parse_filter(args.filter)  # what is wrong with it is told before an encoder is loaded
-    with open_catalogue(args.catalogue) as catalogue:
-        bundle = catalogue.find_bundle(args.bundle)
-        encoder = ImageEncoder(bundle, variant=catalogue.choose_variant(bundle, args.variant))
-        document = _search(catalogue, encoder, args.picture, args.k, args.filter)
+    document = _ask_catalogue(args) if args.server is None else _ask_server(args)
     if args.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _print(document, args.picture, filtered=args.filter is not None)
     return 0
+
+
+def _ask_catalogue(args: argparse.Namespace) -> dict[str, Any]:
+    if args.catalogue is None:
+        raise ConfigError("there is no catalogue; name its folder before the picture, or a server with --server URL")
+    if args.key_file is not None:
+        raise ConfigError("--key-file is for --server; a catalogue that is a folder has no keys")
+    with open_catalogue(args.catalogue) as catalogue:
+        bundle = catalogue.find_bundle(args.bundle)
+        encoder = ImageEncoder(bundle, variant=catalogue.choose_variant(bundle, args.variant))
+        return _search(catalogue, encoder, args.picture, args.k, args.filter)
+
+
+def _ask_server(args: argparse.Namespace) -> dict[str, Any]:
+    given = {"CATALOGUE": args.catalogue, "--bundle": args.bundle, "--variant": args.variant}
+    if unused := [name for name, value in given.items() if value is not None]:
+        raise ConfigError(f"the server has its own catalogue and bundle; leave out {' and '.join(unused)}")
+    with open_client(args) as client:
+        return dict(client.search(args.picture, k=args.k, filter=args.filter).document)
 
 
 def _search(catalogue: Catalogue, encoder: ImageEncoder, picture: Path, k: int, filter: str | None) -> dict[str, Any]:

@@ -151,7 +151,6 @@ def guard(server: LiveServer, keys: dict[str, str], folder: Path) -> Iterator[Gu
     guard = Guard(server, keys["read"])
     yield guard
     guard.close()
-    print("MEM", guard.memory_before >> 20, guard.memory >> 20, guard.num_right)
     assert guard.memory - guard.memory_before < MOST_GROWTH
     assert files_of(folder) == before
 

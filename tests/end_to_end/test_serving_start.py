@@ -71,9 +71,8 @@ def bentoml_serve(what: str, log_path: Path, environment: dict[str, str]) -> Ite
     command = [sys.executable, "-m", "bentoml", "serve", what, "--host", "127.0.0.1", "--port", str(port)]
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=log_path.parent if ":" in what and "." not in what else PROJECT,
-            env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            command, cwd=PROJECT, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT
+        )
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -118,33 +117,3 @@ def test_readyz_says_why_until_the_catalogue_is_there(catalogue: Path, tmp_path:
         late.symlink_to(catalogue)
         wait_until_ready(url)
         assert httpx.get(f"{url}/stats", trust_env=False).json()["catalogue"]["items"] > 0
-
-
-@pytest.mark.slow
-def test_a_built_bento_serves_alone(catalogue: Path, tmp_path: Path) -> None:
-    environment = {
-        "LODISC_CATALOGUE": str(catalogue),
-        "BENTOML_HOME": str(tmp_path / "home"),
-        "BENTOML_DO_NOT_TRACK": "True",
-    }
-    built = subprocess.run(
-        [sys.executable, "-m", "bentoml", "build", "--output", "tag"],
-        cwd=PROJECT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert built.returncode == 0, built.stderr
-    tag = re.search(r"__tag__:(\S+)", built.stdout)
-    assert tag is not None, built.stdout
-    sources = {path.name for path in (tmp_path / "home" / "bentos").glob("*/*/src/*")}
-    assert {"encoder", "index", "service"} <= sources
-    assert not sources & {"tests", "training", "export"}
-    with bentoml_serve(tag[1], tmp_path / "log.txt", environment) as url:
-        wait_until_ready(url)
-        assert httpx.get(f"{url}/", trust_env=False).status_code == 200
-        page = httpx.get(f"{url}/items?limit=1", trust_env=False).json()
-        found = httpx.post(f"{url}/search", json={"item_id": page["items"][0]["id"]}, trust_env=False)
-        assert found.status_code == 200
-        assert len(found.json()["matches"]) == 10

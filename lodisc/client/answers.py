@@ -1,0 +1,160 @@
+"""What a server answers, as values. A key that a newer server adds is passed over; `document` has the whole answer."""
+
+# N pictures of a request, P patches, D embedding dim.
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lodisc.client.errors import AnswerError, PictureProblem
+
+
+@dataclass(frozen=True)
+class Model:
+    """The encoder that a server runs. Vectors of two encoders do not compare: `id` tells them apart."""
+
+    id: str
+    dim: int
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What each patch of a picture weighs.
+
+    Attributes:
+        scores_P: row-major over the grid. Shape (P,), float32.
+        grid: rows and columns.
+        box: where the grid lies: left, top, right, bottom, as shares of the upright picture.
+    """
+
+    scores_P: NDArray[np.float32]
+    grid: tuple[int, int]
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class PictureEmbedding:
+    """One picture's embedding (D,), float32 of length 1, and its attention where that was asked for."""
+
+    embedding_D: NDArray[np.float32]
+    attention: Attention | None
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The answer to /embed: for each picture, in order, its embedding or what is wrong with it."""
+
+    model: Model
+    results: tuple[PictureEmbedding | PictureProblem, ...]
+
+    @property
+    def problems(self) -> tuple[PictureProblem, ...]:
+        """What is wrong with the pictures that are not usable."""
+        return tuple(one for one in self.results if isinstance(one, PictureProblem))
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """All embeddings, one a row. Shape (N, D), float32.
+
+        Raises:
+            AnswerError: a picture is not usable, so that its row would be missing; `results` has the others.
+        """
+        for problem in self.problems:
+            raise AnswerError(
+                f"picture {problem.position}: {problem.message}", status=422, code=problem.code, detail=vars(problem)
+            )
+        return np.stack([one.embedding_D for one in self.results if isinstance(one, PictureEmbedding)])
+
+
+@dataclass(frozen=True)
+class Match:
+    """One neighbour; `score` is its cosine with the query, `thumbnail` the path of a small picture of it."""
+
+    id: str
+    score: float
+    labels: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    thumbnail: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The name that the neighbours vote for; None where they have none. `confidence` is not calibrated."""
+
+    label: str | None
+    rank: str | None
+    confidence: float
+    unknown: bool | None
+    unknown_score: float | None
+
+
+@dataclass(frozen=True)
+class SearchAnswer:
+    """The answer to /search.
+
+    Attributes:
+        model: the encoder.
+        matches: best first.
+        prediction: what they vote for.
+        problems: what is wrong with the pictures that were left out of the query.
+        note: what a person should know of this encoder and this catalogue.
+        timing_ms: milliseconds by stage.
+        document: the whole answer, as it came.
+    """
+
+    model: Model
+    matches: tuple[Match, ...]
+    prediction: Prediction
+    problems: tuple[PictureProblem, ...]
+    note: str | None
+    timing_ms: Mapping[str, float]
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of the catalogue."""
+
+    id: str
+    labels: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    thumbnail: str
+
+
+@dataclass(frozen=True)
+class ItemPage:
+    """Some items, and the `cursor` of the next ones; None on the last page."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture of an item, and the tag by which to ask later whether it changed."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What is served: how many items, which ranks of labels, the server's limits; all of it in `document`."""
+
+    model: Model
+    num_items: int
+    ranks: tuple[str, ...]
+    limits: Mapping[str, int]
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether a search would be answered now, and why not."""
+
+    ready: bool
+    reason: str | None

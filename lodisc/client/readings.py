@@ -1,0 +1,61 @@
+"""Values from the JSON of answers; `KeyError`, `TypeError` and `ValueError` say that it is not what was expected."""
+
+# P patches, D embedding dim.
+
+import base64
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import httpx
+import numpy as np
+
+from lodisc.client.answers import Attention, Embedded, Match, Model, PictureEmbedding, Prediction, SearchAnswer
+from lodisc.client.errors import PictureProblem
+
+T = TypeVar("T")
+
+
+def read_embedded(response: httpx.Response) -> Embedded:
+    """The answer to /embed, of which embeddings are base64 of little-endian float32."""
+    document = response.json()
+    model = made(Model, document["model"])
+    results = tuple(_embedding(position, one, model) for position, one in enumerate(document["results"]))
+    return Embedded(model, results)
+
+
+def _embedding(position: int, result: Mapping[str, Any], model: Model) -> PictureEmbedding | PictureProblem:
+    if "error" in result:
+        return _problem(position, result["error"])
+    vector_D = np.frombuffer(base64.b64decode(result["embedding"], validate=True), dtype="<f4").astype(np.float32)
+    if vector_D.shape != (model.dim,):
+        raise ValueError(f"embedding {position} has {len(vector_D)} values, the model {model.dim}")
+    attention = result.get("attention")
+    if attention is None:
+        return PictureEmbedding(vector_D, None)
+    (rows, columns), box = attention["grid"], attention["box"]
+    scores_P = np.asarray(attention["scores"], np.float32).reshape(rows * columns)
+    return PictureEmbedding(vector_D, Attention(scores_P, (rows, columns), tuple(box)))
+
+
+def read_search(response: httpx.Response) -> SearchAnswer:
+    """The answer to /search."""
+    document = response.json()
+    return SearchAnswer(
+        model=made(Model, document["model"]),
+        matches=tuple(made(Match, match) for match in document["matches"]),
+        prediction=made(Prediction, document["prediction"]),
+        problems=tuple(_problem(one["position"], one["error"]) for one in document.get("errors", ())),
+        note=document["note"],
+        timing_ms=document["timing_ms"],
+        document=document,
+    )
+
+
+def _problem(position: int, error: Mapping[str, Any]) -> PictureProblem:
+    return PictureProblem(position, error["code"], error["message"])
+
+
+def made(kind: type[T], document: Mapping[str, Any]) -> T:
+    """A value of a dataclass from the keys of the same names."""
+    return kind(**{one.name: document[one.name] for one in fields(kind)})  # type: ignore[arg-type]
