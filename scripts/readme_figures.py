@@ -1,15 +1,18 @@
-"""Writes the figures and outputs of benchmarks/results/ into the README, between its markers.
+"""Writes the figures and outputs of benchmarks/results/ into the README and docs/, between their markers.
 
-python scripts/readme_figures.py            rewrite README.md
-python scripts/readme_figures.py --check    exit 1 if README.md is not what it would write
+python scripts/readme_figures.py            rewrite the documents
+python scripts/readme_figures.py --check    exit 1, and say which, if one of them is not what it would write
 """
 
 import json
 import re
 import statistics
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import scale_arithmetic
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -164,37 +167,48 @@ def pointing() -> str:
     )
 
 
-SECTIONS = {
-    "demo_rates": demo_rates,
-    "chain": chain,
-    "training_step": training_step,
-    "quality": quality,
-    "pointing": pointing,
-    "encoder_throughput": encoder_throughput,
+Sections = Mapping[str, Callable[[], str]]
+
+DOCUMENTS: dict[str, Sections] = {
+    "README.md": {
+        "demo_rates": demo_rates,
+        "chain": chain,
+        "training_step": training_step,
+        "quality": quality,
+        "pointing": pointing,
+        "encoder_throughput": encoder_throughput,
+    },
+    "docs/larger-than-one-machine.md": scale_arithmetic.SECTIONS,
 }
 
 
-def generated(readme: str) -> str:
-    """The README with every section between markers made anew."""
-    for name, make in SECTIONS.items():
-        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)"
-        readme, count = re.subn(
-            pattern, lambda match, make=make: f"{match[1]}{make()}\n{match[2]}", readme, flags=re.DOTALL
+def generated(name: str, text: str, sections: Sections) -> str:
+    """A document with every section between markers made anew."""
+    for section, make in sections.items():
+        pattern = rf"(<!-- {section}: [^>]*-->\n).*?(<!-- end of {section} -->)"
+        text, count = re.subn(
+            pattern, lambda match, make=make: f"{match[1]}{make()}\n{match[2]}", text, flags=re.DOTALL
         )
         if count != 1:
-            raise SystemExit(f"README.md has {count} sections {name}, expected 1")
-    return readme
+            raise SystemExit(f"{name} has {count} sections {section}, expected 1")
+    return text
 
 
 def main() -> int:
     """Rewrite, or check."""
-    path = ROOT / "README.md"
-    before = path.read_text(encoding="utf-8")
-    after = generated(before)
-    if "--check" in sys.argv[1:]:
-        return int(before != after)
-    path.write_text(after, encoding="utf-8")
-    return 0
+    stale = 0
+    for name, sections in DOCUMENTS.items():
+        path = ROOT / name
+        before = path.read_text(encoding="utf-8")
+        after = generated(name, before, sections)
+        if before == after:
+            continue
+        if "--check" in sys.argv[1:]:
+            sys.stderr.write(f"{name} has old figures\n")
+            stale += 1
+        else:
+            path.write_text(after, encoding="utf-8")
+    return int(stale > 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's commands are run, and its figures are those of the results."""
+"""The README's commands are run, and the figures of README and docs/ are those of the results."""
 
 import json
 import re
