@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encoder.retrieval_metrics import QueryResults
 
@@ -55,3 +56,22 @@ def most_confused(results: QueryResults, num_pairs: int) -> list[tuple[str, str,
     )
     ranked = sorted(confused.items(), key=lambda item: (-item[1], item[0]))[:num_pairs]
     return [(one, other, times, num_of[one] + num_of[other]) for (one, other), times in ranked]
+
+
+def mistaken_for(results: QueryResults) -> dict[str, tuple[str, int]]:
+    """For each label that is ever mistaken, the other label that its queries find first most often, and how often."""
+    wrong = Counter(pair for pair in zip(results.labels, results.nearest_labels, strict=True) if pair[0] != pair[1])
+    found: dict[str, tuple[str, int]] = {}
+    for (label, other), times in sorted(wrong.items(), key=lambda item: (-item[1], item[0])):
+        found.setdefault(label, (other, times))
+    return found
+
+
+def confusion_table(results: QueryResults) -> tuple[list[str], NDArray[np.int64]]:
+    """The labels, sorted, and how often a query of one (its row) found another or itself (the column) first."""
+    labels = sorted({*results.labels, *results.nearest_labels})
+    place = {label: number for number, label in enumerate(labels)}
+    table_CC = np.zeros((len(labels), len(labels)), np.int64)
+    for label, nearest in zip(results.labels, results.nearest_labels, strict=True):
+        table_CC[place[label], place[nearest]] += 1
+    return labels, table_CC
