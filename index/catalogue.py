@@ -31,10 +31,10 @@ from index.filter_parser import parse_filter
 from index.filter_rows import FilterRows
 from index.filter_sql import SqlCondition
 from index.following import Follower, last_seq, reading
-from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
+from index.items import CatalogueStats, Item, ItemPage, Match, NewItem, Record
 from index.locks import compacting_alone
 from index.row_set import RowSet
-from index.rows import catalogue_ranks, insert, items_after, items_of_rows, label_counts, live_row, remove
+from index.rows import catalogue_ranks, insert, items_after, items_of_rows, label_counts, live_row, records, remove
 from index.schema import DATABASE_NAME, connect, create
 from index.snapshot import SnapshotInfo
 from index.snapshot_build import build_snapshot, remove_other_snapshots
@@ -369,6 +369,19 @@ class Catalogue:
         with reading(self.path) as connection:
             for (item_id,) in connection.execute("SELECT id FROM item WHERE deleted = 0"):
                 yield item_id
+
+    def records(self, filter: str | None = None, *, thumbnails: bool = True) -> Iterator[Record]:
+        """The items that a filter lets through with their wide values, all as of one moment, in the order they came.
+
+        Raises:
+            FilterError: the filter cannot be read, or names a field that no item has.
+        """
+        asked = parse_filter(filter) if filter is not None else None
+        with reading(self.path) as connection:
+            if asked is not None:
+                self._fields.check(connection, asked)
+            condition = SqlCondition(asked.condition) if asked is not None else None
+            yield from records(connection, condition, thumbnails=thumbnails)
 
     def stats(self) -> CatalogueStats:
         """What is in the catalogue. Counts distinct labels, so it goes through all items."""

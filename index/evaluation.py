@@ -28,10 +28,8 @@ from encoder.retrieval_metrics import QueryResults, average_precision
 from index.catalogue import Catalogue
 from index.evaluation_items import NONE, EvaluatedItems, read_items
 from index.exact_ranking import exact_rankings
-from index.following import reading
 from index.items import Match
 from index.progress import CountedProgress
-from index.rows import items_of_rows
 from index.search_quality import SearchQuality, measure_search
 from index.vote import vote
 
@@ -65,6 +63,10 @@ class RankEvaluation:
     query_ids: list[str]
     nearest_ids: list[str]
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """The label of each query and that of its first labelled neighbour."""
+        return list(zip(self.results.labels, self.results.nearest_labels, strict=True))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -97,6 +99,21 @@ class Evaluation:
     ranks: list[RankEvaluation]
     search: SearchQuality
     seconds: float
+
+    def notes(self) -> list[str]:
+        """What was left out and why, a line each."""
+        notes = []
+        if self.num_copies:
+            notes.append(f"{self.num_copies} items have the content of an earlier one and are left out")
+        if self.num_contradictions:
+            notes.append(
+                f"{self.num_contradictions} of those are labelled otherwise than the earlier one: look at them"
+            )
+        if self.num_unlabelled:
+            notes.append(f"{self.num_unlabelled} items have no label, and are neither right nor wrong")
+        if not self.ranks:
+            notes.append("no item has a label: only the search is measured")
+        return notes
 
 
 @dataclass
@@ -152,12 +169,12 @@ def evaluate_catalogue(
                     _note(found[rank], items, rank, int(positions_Q[number]), order, cosines, k)
                 progress.advance_to(number + 1)
             search = measure_search(
-                catalogue, items.vectors.read(positions_Q), _ids(catalogue, items, positions_Q), best, k=k,
-                filter=filter, advance=lambda: progress.advance_to(progress.done + 1),
+                catalogue, items.vectors.read(positions_Q), [items.ids[place] for place in positions_Q.tolist()], best,
+                k=k, filter=filter, advance=lambda: progress.advance_to(progress.done + 1),
             )  # fmt: skip
-        evaluated = [_rank_evaluation(catalogue, items, rank, found[rank], k) for rank in chosen]
+        evaluated = [_rank_evaluation(items, rank, found[rank], k) for rank in chosen]
     return Evaluation(
-        num_items=len(items.rows_N), num_copies=items.num_copies, num_contradictions=items.num_contradictions,
+        num_items=len(items.ids), num_copies=items.num_copies, num_contradictions=items.num_contradictions,
         num_unlabelled=items.num_unlabelled, num_candidates=len(candidates), num_queries=len(positions_Q), seed=seed,
         k=k, filter=filter, ranks=evaluated, search=search, seconds=time.monotonic() - started,
     )  # fmt: skip
@@ -174,10 +191,10 @@ def _chosen_ranks(items: EvaluatedItems, wanted: Sequence[str]) -> list[str]:
 
 def _candidates(items: EvaluatedItems, ranks: Sequence[str]) -> NDArray[np.int64]:
     """Positions of the items that have a label at some rank; of all, for the search alone, where none has."""
-    labelled_N = np.zeros(len(items.rows_N), np.bool_)
+    labelled_N = np.zeros(len(items.ids), np.bool_)
     for rank in ranks:
         labelled_N |= items.codes[rank] != NONE
-    return np.flatnonzero(labelled_N) if ranks else np.arange(len(items.rows_N))
+    return np.flatnonzero(labelled_N) if ranks else np.arange(len(items.ids))
 
 
 def _note(
@@ -212,7 +229,7 @@ def _note(
     found.vote_right.append(vote(neighbours).label == names[own])
 
 
-def _rank_evaluation(catalogue: Catalogue, items: EvaluatedItems, rank: str, found: _Found, k: int) -> RankEvaluation:
+def _rank_evaluation(items: EvaluatedItems, rank: str, found: _Found, k: int) -> RankEvaluation:
     names, codes_N = items.names[rank], items.codes[rank]
     counts = np.bincount(codes_N[codes_N != NONE], minlength=len(names)).tolist()
     by_label = {name: count for name, count in zip(names, counts, strict=True) if count}
@@ -231,14 +248,6 @@ def _rank_evaluation(catalogue: Catalogue, items: EvaluatedItems, rank: str, fou
         figures["vote_accuracy"] = mean_figure(np.array(found.vote_right, np.float64))
     return RankEvaluation(
         rank=rank, num_labels=len(by_label), num_items=sum(by_label.values()), items=by_label, figures=figures,
-        results=results, query_ids=_ids(catalogue, items, found.queries),
-        nearest_ids=_ids(catalogue, items, found.nearest),
+        results=results, query_ids=[items.ids[position] for position in found.queries],
+        nearest_ids=[items.ids[position] for position in found.nearest],
     )  # fmt: skip
-
-
-def _ids(catalogue: Catalogue, items: EvaluatedItems, positions: Sequence[int] | NDArray[np.int64]) -> list[str]:
-    """The ids of items at some positions; a row keeps its id, also once it is removed."""
-    rows = [int(items.rows_N[position]) for position in positions]
-    with reading(catalogue.path) as connection:
-        found = items_of_rows(connection, sorted(set(rows)))
-    return [found[row].id for row in rows]

@@ -1,12 +1,11 @@
-"""The items of a catalogue as an evaluation needs them: labels as numbers, vectors in a file, nothing else.
+"""The items of a catalogue as an evaluation needs them: labels as numbers, ids packed, vectors in a file.
 
-Read in one transaction that is left once they are copied, so that writers are not held up while it goes on; at a
-million items they take about 40 bytes each in memory, whatever their labels are called.
+Read as of one moment that is let go of once they are copied, so that writers are not held up while the evaluation goes
+on. At a million items they take some 60 bytes each in memory, whatever their labels are called.
 """
 
 # N items.
 
-import json
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,20 +16,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.catalogue import Catalogue
-from index.filter_parser import parse_filter
-from index.filter_sql import SqlCondition
-from index.following import reading
 from index.vector_file import VectorFile, write_vectors
 
 NONE = -1  # instead of the number of a label
 
 
+class Ids:
+    """Ids by position, end to end in one block: a Python object for each of a million would weigh three times that."""
+
+    def __init__(self) -> None:
+        self._text, self._ends = bytearray(), array("Q", [0])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, position: int) -> str:
+        return self._text[self._ends[position] : self._ends[position + 1]].decode()
+
+    def add(self, item_id: str) -> None:
+        """Add the id of the next position."""
+        self._text += item_id.encode()
+        self._ends.append(len(self._text))
+
+
 @dataclass(frozen=True)
 class EvaluatedItems:
-    """Items in the order of their rows.
+    """Items in the order in which they came into the catalogue.
 
     Attributes:
-        rows_N: of the catalogue, ascending.
+        ids: of each.
         vectors: of each.
         names: of the labels of each rank, by number; the catalogue's ranks first.
         codes: of each rank, the number of each item's label, NONE for none; shape (N,), int32. Copies have none.
@@ -40,7 +54,7 @@ class EvaluatedItems:
         num_unlabelled: items without any label.
     """
 
-    rows_N: NDArray[np.int64]
+    ids: Ids
     vectors: VectorFile
     names: dict[str, list[str]]
     codes: dict[str, NDArray[np.int32]]
@@ -58,8 +72,9 @@ class _Labels:
         self.codes: dict[str, array[int]] = {}
 
     def add(self, labels: dict[str, str]) -> None:
-        for rank in labels.keys() - self.codes.keys():
-            self.numbers[rank], self.codes[rank] = {}, array("i", [NONE]) * self.count
+        for rank in labels:
+            if rank not in self.codes:
+                self.numbers[rank], self.codes[rank] = {}, array("i", [NONE]) * self.count
         for rank, codes in self.codes.items():
             numbers = self.numbers[rank]
             codes.append(numbers.setdefault(labels[rank], len(numbers)) if rank in labels else NONE)
@@ -73,29 +88,23 @@ def read_items(catalogue: Catalogue, filter: str | None, folder: Path) -> Evalua
     Raises:
         FilterError: the filter cannot be read, or names a field that no item has.
     """
-    catalogue.count(filter)  # checks the names of the filter
-    condition = SqlCondition(parse_filter(filter).condition) if filter is not None else None
-    where, parameters = (condition.sql, condition.parameters) if condition is not None else ("TRUE", {})
-    labels, contents = _Labels(), array("Q")
+    ids, labels, contents = Ids(), _Labels(), array("Q")
 
-    def rows_and_blobs() -> Iterator[tuple[int, bytes]]:
-        with reading(catalogue.path) as connection:
-            for row, text, content_hash, vector in connection.execute(
-                "SELECT row, labels, content_hash, vector FROM item JOIN embedding USING (row) "
-                f"WHERE deleted = 0 AND {where} ORDER BY row",
-                parameters,
-            ):
-                labels.add(json.loads(text))
-                # Eight bytes of hash: two of a million differing contents meet once in thirty million catalogues.
-                content = content_hash or f"row {row}"  # of an item that came without its picture nothing is known
-                contents.append(int.from_bytes(blake2b(content.encode(), digest_size=8).digest(), "little"))
-                yield row, vector
+    def numbered_vectors() -> Iterator[tuple[int, bytes]]:
+        for record in catalogue.records(filter, thumbnails=False):
+            ids.add(record.item.id)
+            labels.add(record.item.labels)
+            # Eight bytes of hash: two of a million differing contents meet once in thirty million catalogues. Of an
+            # item that came without its picture nothing is known: it is nobody's copy.
+            content = record.item.content_hash or f"item {len(ids)}"
+            contents.append(int.from_bytes(blake2b(content.encode(), digest_size=8).digest(), "little"))
+            yield len(ids), record.vector
 
     path = folder / "vectors.bin"
-    rows_N = write_vectors(path, rows_and_blobs())
+    num_items = len(write_vectors(path, numbered_vectors()))
     codes = {rank: np.array(codes, np.int32) for rank, codes in labels.codes.items()}
     copies_N, first_N = _copies(np.array(contents, np.uint64))
-    contradicts_N = np.zeros(len(rows_N), np.bool_)
+    contradicts_N = np.zeros(num_items, np.bool_)
     for codes_N in codes.values():
         contradicts_N |= (codes_N != codes_N[first_N]) & (codes_N != NONE) & (codes_N[first_N] != NONE)
         codes_N[copies_N] = NONE
@@ -104,8 +113,8 @@ def read_items(catalogue: Catalogue, filter: str | None, folder: Path) -> Evalua
         *(rank for rank in codes if rank not in catalogue.ranks),
     ]
     return EvaluatedItems(
-        rows_N=rows_N,
-        vectors=VectorFile(path, len(rows_N), catalogue.manifest.embedding_dim),
+        ids=ids,
+        vectors=VectorFile(path, num_items, catalogue.manifest.embedding_dim),
         names={rank: list(labels.numbers[rank]) for rank in ranks},
         codes={rank: codes[rank] for rank in ranks},
         num_copies=int(copies_N.sum()),

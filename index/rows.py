@@ -5,11 +5,11 @@ An update is the removal of a row and a new row, and each of the two is noted in
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from index.filter_sql import SqlCondition
-from index.items import Item, NewItem
+from index.items import Item, NewItem, Record
 from index.ranks import in_order
 
 _CHUNK = 500  # rows in one SQL statement
@@ -85,6 +85,19 @@ def items_after(
         {"after": item_id, "limit": limit, **parameters},
     )
     return [_item(*columns) for columns in found]
+
+
+def records(connection: sqlite3.Connection, condition: SqlCondition | None, *, thumbnails: bool) -> Iterator[Record]:
+    """The items that satisfy a condition with their wide values, in the order in which they came."""
+    where, parameters = (condition.sql, condition.parameters) if condition is not None else ("TRUE", {})
+    picture, join = ("picture", "JOIN thumbnail USING (row)") if thumbnails else ("x''", "")
+    found = connection.execute(
+        f"SELECT vector, {picture}, {_COLUMNS} FROM item JOIN embedding USING (row) {join} "
+        f"WHERE deleted = 0 AND {where} ORDER BY row",
+        parameters,
+    )
+    for vector, thumbnail, *columns in found:
+        yield Record(_item(*columns), vector, thumbnail)
 
 
 def label_counts(connection: sqlite3.Connection, ranks: Sequence[str]) -> dict[str, int]:

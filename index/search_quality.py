@@ -39,6 +39,11 @@ class SearchQuality:
     snapshot_items: int
     tail_items: int
 
+    def served_by(self) -> str:
+        """What answers the searches, for a person."""
+        held = f"index {self.index} of {self.snapshot_items} items" if self.index is not None else "no index"
+        return f"{held}, {self.tail_items} items scanned exactly"
+
 
 def measure_search(
     catalogue: Catalogue,
@@ -72,14 +77,14 @@ def measure_search(
             found = sum(match.score >= best_K[-1] - TIE_COSINE for match in matches)
             recalls.append(min(found, len(best_K)) / len(best_K))
         advance()
-    view = catalogue.refresh()
+    stats = catalogue.stats()
     percentiles = np.percentile(np.array(seconds) * 1e3, PERCENTILES) if seconds else ()
     return SearchQuality(
         k=k,
         num_queries=len(ids),
         recall=mean_figure(np.array(recalls)) if recalls else None,
         latency_ms={f"p{name}": float(value) for name, value in zip(PERCENTILES, percentiles, strict=False)},
-        index=view.snapshot.info.kind if view.snapshot is not None else None,
-        snapshot_items=view.snapshot.info.count if view.snapshot is not None else 0,
-        tail_items=len(view.tail),
+        index=stats.snapshot_kind,
+        snapshot_items=stats.snapshot_items,
+        tail_items=stats.tail_items,
     )

@@ -15,6 +15,7 @@ from lodisc.commands.index_building import (
     run_add,
     run_build,
 )
+from lodisc.commands.index_evaluating import EVALUATE_HELP, add_evaluate_arguments, run_evaluate
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
 from lodisc.commands.index_stats import STATS_HELP, add_stats_arguments, run_stats
 from lodisc.commands.index_wishing import add_index_arguments, wish
@@ -29,6 +30,7 @@ examples:
   lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg
   lodisc index list catalogue/ --filter 'genus == "Vanessa" and year >= 2010'
   lodisc index stats catalogue/
+  lodisc index evaluate catalogue/ --html report.html
 
 Each action explains itself: lodisc index ACTION --help
 """
@@ -88,6 +90,7 @@ ACTIONS = (
     Action("remove", "remove items by id", REMOVE_HELP, _remove, _add_remove_arguments),
     Action("list", "the items, or those that a filter lets through", LIST_HELP, run_list, add_list_arguments),
     Action("stats", "what is in the catalogue", STATS_HELP, run_stats, add_stats_arguments),
+    Action("evaluate", "how well it tells its items apart", EVALUATE_HELP, run_evaluate, add_evaluate_arguments),
     Action("compact", "build the search snapshot anew", COMPACT_HELP, _compact, add_index_arguments),
 )
 
