@@ -98,7 +98,7 @@ def open_for_build(
     """
     exists = (path / DATABASE_NAME).is_file()
     if not exists:
-        _claim(path)
+        claim(path)
     elif not fresh:
         catalogue = Catalogue.open(path, encoder_id=bundle.manifest.id)
         try:
@@ -273,7 +273,7 @@ def _delete_catalogue(path: Path) -> None:
     shutil.rmtree(path / ANN_DIR, ignore_errors=True)
 
 
-def _claim(path: Path) -> None:
+def claim(path: Path) -> None:
     """Make the folder of a catalogue, or see that what is there may become one.
 
     Raises:

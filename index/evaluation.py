@@ -113,6 +113,11 @@ class Evaluation:
             notes.append(f"{self.num_unlabelled} items have no label, and are neither right nor wrong")
         if not self.ranks:
             notes.append("no item has a label: only the search is measured")
+        notes += [
+            f"all items have the same {measured.rank}, so its figures say nothing"
+            for measured in self.ranks
+            if measured.num_labels == 1
+        ]
         return notes
 
 

@@ -35,7 +35,7 @@ h1 { font-size: 1.5em } h2 { font-size: 1.2em; margin-top: 2.2em } h3 { font-siz
 table { border-collapse: collapse } td, th { padding: .2em 1.2em .2em 0; text-align: left; vertical-align: top }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } tr + tr td { border-top: 1px solid var(--line) }
 .faint { color: var(--faint) } .wide { overflow-x: auto }
-svg { margin: 0 1em 1em 0; max-width: 100% } svg text { font: 11px system-ui, sans-serif; fill: var(--faint) }
+svg { margin: .8em 1em 1em 0; max-width: 100% } svg text { font: 11px system-ui, sans-serif; fill: var(--faint) }
 svg.table { max-width: none } svg text.title { font-size: 13px; font-weight: 600; fill: var(--text) }
 svg .grid { stroke: var(--line) } svg .cell { fill: var(--cell) } svg .right { fill: #3f8f5f }
 svg .frame { fill: none; stroke: var(--line) }

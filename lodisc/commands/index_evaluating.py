@@ -113,24 +113,26 @@ def _print_text(args: argparse.Namespace, evaluation: Evaluation) -> None:
         f"{args.catalogue}: {evaluation.num_items} items"
         f"{f' that satisfy {evaluation.filter}' if evaluation.filter else ''}, each question against all others; "
         f"{evaluation.num_queries} of {evaluation.num_candidates} possible questions{sampled}",
-        markup=False, highlight=False,
+        markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     for note in evaluation.notes():
-        console.print(f"  {note}", markup=False, highlight=False)
+        console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
     if evaluation.ranks:
         console.print(_figure_table(evaluation))
     search = evaluation.search
     recall = f"recall@{search.k} {_interval(search.recall)} against exact search, " if search.recall else ""
     times = ", ".join(f"{name} {value:.2f} ms" for name, value in search.latency_ms.items()) or "nothing to time"
-    console.print(f"live search: {recall}{times}", markup=False, highlight=False)
-    console.print(f"  {search.served_by()}; one search at a time, one thread", markup=False, highlight=False)
+    console.print(f"live search: {recall}{times}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"  {search.served_by()}; one search at a time, one thread", markup=False, highlight=False, soft_wrap=True
+    )
     for measured in evaluation.ranks:
         if args.per_class:
             console.print(_class_table(measured))
         if args.confusions and any(pair[0] != pair[1] for pair in measured.pairs()):
             console.print(_confusion_table(measured, args.confusions))
     if args.html is not None:
-        console.print(f"page: {args.html}", markup=False, highlight=False)
+        console.print(f"page: {args.html}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _figure_table(evaluation: Evaluation) -> Table:
@@ -148,10 +150,11 @@ def _figure_table(evaluation: Evaluation) -> Table:
 
 
 def _class_table(measured: RankEvaluation) -> Table:
-    table = Table("label", title=f"{measured.rank}, hardest first", title_justify="left")
+    table = Table(title=f"{measured.rank}, hardest first", title_justify="left")
+    table.add_column("label", overflow="fold")
     for column in ("items", "questions", "rank-1", "AP"):
         table.add_column(column, justify="right")
-    table.add_column("most confused with")
+    table.add_column("most confused with", overflow="fold")
     for row in class_rows(measured):
         mistaken = f"{row.mistaken_for} ({row.times})" if row.mistaken_for is not None else ""
         scores = ("-", "-") if row.rank_1 is None else (f"{row.rank_1:.3f}", f"{row.average_precision:.3f}")
@@ -160,7 +163,9 @@ def _class_table(measured: RankEvaluation) -> Table:
 
 
 def _confusion_table(measured: RankEvaluation, num_pairs: int) -> Table:
-    table = Table("label", "label", title=f"{measured.rank}: most often confused", title_justify="left")
+    table = Table(title=f"{measured.rank}: most often confused", title_justify="left")
+    table.add_column("label", overflow="fold")
+    table.add_column("label", overflow="fold")
     for column in ("times", "of questions"):
         table.add_column(column, justify="right")
     for one, other, times, num in most_confused(measured.results, num_pairs):
