@@ -28,6 +28,7 @@ STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #222; --faint: #6b6b6b; --line: #ddd; --cell: #c8553d }
 @media (prefers-color-scheme: dark) {
   :root { --back: #16181b; --text: #e6e6e6; --faint: #9a9a9a; --line: #3a3d42; --cell: #e8735a }
+  svg polyline, svg circle, svg text[style] { filter: brightness(1.6) }
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 980px;
   margin: 2em auto; padding: 0 1em }

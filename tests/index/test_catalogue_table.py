@@ -39,8 +39,8 @@ def fill(catalogue, num=40):
         metadata = {odd: odd, "year": 2000 + number, "exact": 1.0, "yes": True, "no": None, "deep": [{"x": 2**70}, 0.1]}
         labels = {"family": odd, "genus": f"G{number % 3}", "species": f"s {odd}"}
         item = replace(
-            item_of(f"{odd}/{number}", vector), labels=labels if number % 4 else {}, metadata=metadata if number else {},
-            source=f"/photos/{odd}", content_hash=f"{number:064x}" if number % 5 else "",
+            item_of(f"{odd}/{number}", vector),
+            labels=labels if number % 4 else {}, metadata=metadata if number else {}, source=f"/photos/{odd}", content_hash=f"{number:064x}" if number % 5 else "",
             thumbnail=WEBP + bytes([number]) * number,
         )  # fmt: skip
         catalogue.put([item])
