@@ -1,4 +1,4 @@
-"""A catalogue into a Parquet file and back: identical, also where texts are odd; and what an untrusted file may hold."""
+"""A catalogue into a Parquet file and back: identical, also odd texts; and what an untrusted file may hold."""
 
 import json
 import sys
@@ -40,7 +40,8 @@ def fill(catalogue, num=40):
         labels = {"family": odd, "genus": f"G{number % 3}", "species": f"s {odd}"}
         item = replace(
             item_of(f"{odd}/{number}", vector),
-            labels=labels if number % 4 else {}, metadata=metadata if number else {}, source=f"/photos/{odd}", content_hash=f"{number:064x}" if number % 5 else "",
+            labels=labels if number % 4 else {}, metadata=metadata if number else {}, source=f"/photos/{odd}",
+            content_hash=f"{number:064x}" if number % 5 else "",
             thumbnail=WEBP + bytes([number]) * number,
         )  # fmt: skip
         catalogue.put([item])
