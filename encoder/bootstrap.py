@@ -6,11 +6,27 @@ interval (percentile bootstrap, Efron 1979). It says nothing of another training
 
 # Q queries, R draws.
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 NUM_DRAWS = 1000
 LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over the queries, and its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_figure(values_Q: NDArray[np.float64]) -> Figure:
+    """The mean of one value a query, at least one, with its interval."""
+    return Figure(float(values_Q.mean()), *confidence_interval(values_Q))
 
 
 def confidence_interval(values_Q: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:

@@ -116,8 +116,7 @@ def rank_queries(
         found.append(query_labels_Q[rows][answerable])
         nearest.append(gallery_labels_G[order[answerable, 0]])
         first.append(hits.argmax(axis=1))
-        precision_at = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
-        precision.append((precision_at * hits).sum(axis=1) / hits.sum(axis=1))
+        precision.append(np.fromiter((average_precision(np.flatnonzero(hits_G)) for hits_G in hits), np.float64))
     labels = [str(label) for part in found for label in part]
     return QueryResults(
         labels=labels,
@@ -126,6 +125,15 @@ def rank_queries(
         average_precision_A=np.concatenate(precision) if precision else np.empty(0),
         num_without_positive=len(queries_QD) - len(labels),
     )
+
+
+def average_precision(places_P: NDArray[np.int64]) -> float:
+    """Mean, over the positives of one query, of the precision at the place where each of them stands.
+
+    Args:
+        places_P: of its positives in the full ranked list, 0-based, ascending, at least one.
+    """
+    return float((np.arange(1, len(places_P) + 1) / (places_P + 1)).mean())
 
 
 def unit(embeddings_ND: NDArray[np.float32]) -> NDArray[np.float32]:

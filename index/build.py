@@ -99,7 +99,7 @@ def open_for_build(
     """
     exists = (path / DATABASE_NAME).is_file()
     if not exists:
-        _claim(path)
+        claim(path)
     elif not fresh:
         catalogue = open_catalogue(path, encoder_id=bundle.manifest.id)
         try:
@@ -271,7 +271,7 @@ def _delete_catalogue(path: Path) -> None:
         (path / name).unlink(missing_ok=True)
 
 
-def _claim(path: Path) -> None:
+def claim(path: Path) -> None:
     """Make the folder of a catalogue, or see that what is there may become one.
 
     Raises:

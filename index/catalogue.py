@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from encoder.bundle import Bundle
 from encoder.manifest import Manifest
-from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
+from index.items import CatalogueStats, Item, ItemPage, Match, NewItem, Record
 
 MAX_K = 1000
 
@@ -149,10 +149,15 @@ class Catalogue(Protocol):
     def ids(self) -> Iterator[str]:
         """The ids of all items, in no particular order."""
 
-    def records(self) -> Iterator[NewItem]:
-        """All items with their embeddings (of length 1) and thumbnails, as they may be put into another catalogue.
+    def records(self, filter: str | None = None, *, thumbnails: bool = True) -> Iterator[Record]:
+        """The items that a filter lets through with their wide values, a few in memory at a time.
 
-        In no particular order, a few in memory at a time. What is written meanwhile may be among them or not.
+        Args:
+            filter: which items; None for all.
+            thumbnails: whether those are wanted.
+
+        Raises:
+            FilterError: the filter cannot be read, or names a field that no item has.
         """
 
     def stats(self) -> CatalogueStats:

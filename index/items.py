@@ -42,6 +42,21 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Record:
+    """An item with its wide values, as they are stored.
+
+    Attributes:
+        item: the rest.
+        vector: its embedding, packed as by `index.vectors.pack`.
+        thumbnail: a small WebP file; empty where it was not asked for.
+    """
+
+    item: Item
+    vector: bytes
+    thumbnail: bytes
+
+
+@dataclass(frozen=True)
 class ItemPage:
     """Some items, and the cursor of the next page, None at the end."""
 

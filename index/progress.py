@@ -1,4 +1,4 @@
-"""What a person sees while a catalogue is filled: done, rate, time left, and the stage that limits."""
+"""What a person sees while a catalogue is filled or gone through: done, rate, time left, the stage that limits."""
 
 import sys
 import time
@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -57,22 +58,28 @@ class Stages:
         return max(busiest, key=lambda stage: load.get(stage, 0.0))
 
 
-class BuildProgress:
-    """A bar on a terminal, a line every few seconds elsewhere, nothing when quiet. `total` is None if nobody knows."""
+class CountedProgress:
+    """A bar on a terminal, a line every few seconds elsewhere, nothing when quiet.
 
-    def __init__(self, total: int | None, stages: Stages, *, quiet: bool) -> None:
-        self.total, self.stages, self.quiet = total, stages, quiet
+    Args:
+        doing: one word for what is done.
+        total: None if nobody knows.
+        quiet: show nothing.
+    """
+
+    def __init__(self, doing: str, total: int | None, *, quiet: bool) -> None:
+        self.total, self.quiet = total, quiet
         self.done = 0
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
         if not quiet and sys.stderr.isatty():
             self.bar = Progress(
-                TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
+                TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
                 TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True),
             )  # fmt: skip
             self.task = self.bar.add_task("", total=total)
 
-    def __enter__(self) -> "BuildProgress":
+    def __enter__(self) -> Self:
         if self.bar is not None:
             self.bar.start()
         return self
@@ -82,11 +89,11 @@ class BuildProgress:
             self.bar.stop()
 
     def advance_to(self, done: int) -> None:
-        """Show that so many pictures are dealt with."""
+        """Show that so many are dealt with."""
         self.done = done
         now = time.monotonic()
         rate = self.done / max(now - self.started, 1e-9)
-        text = f"{rate:.0f} pictures/s, limited by {self.stages.limiting() or 'nothing yet'}"
+        text = self._text(rate)
         if self.bar is not None:
             self.bar.update(self.task, completed=self.done, description=text)
         elif not self.quiet and now - self.last_line > PLAIN_LINE_EVERY_S:
@@ -96,3 +103,18 @@ class BuildProgress:
             else:
                 sys.stderr.write(f"{self.done}/{self.total}  {text}, {(self.total - self.done) / rate:.0f} s left\n")
             sys.stderr.flush()
+
+    def _text(self, rate: float) -> str:
+        """What stands beside the count; `rate` is a second."""
+        return f"{rate:.0f}/s"
+
+
+class BuildProgress(CountedProgress):
+    """Of a bulk run: also says the stage that limits it."""
+
+    def __init__(self, total: int | None, stages: Stages, *, quiet: bool) -> None:
+        super().__init__("indexing", total, quiet=quiet)
+        self.stages = stages
+
+    def _text(self, rate: float) -> str:
+        return f"{rate:.0f} pictures/s, limited by {self.stages.limiting() or 'nothing yet'}"

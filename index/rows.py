@@ -5,14 +5,13 @@ An update is the removal of a row and a new row, and each of the two is noted in
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from index.filter_sql import SqlCondition
-from index.items import Item, NewItem
+from index.items import Item, NewItem, Record
 from index.ranks import in_order
-from index.vectors import unpack
 
 _CHUNK = 500  # rows in one SQL statement
 _COLUMNS = "id, labels, metadata, source, content_hash"
@@ -101,17 +100,17 @@ def items_after(
     return [_item(*columns) for columns in found]
 
 
-def new_items_after(connection: sqlite3.Connection, item_id: str, limit: int, dim: int) -> list[NewItem]:
-    """The first `limit` items with a greater id, with their embeddings and thumbnails, in the order of their ids."""
+def records(connection: sqlite3.Connection, condition: SqlCondition | None, *, thumbnails: bool) -> Iterator[Record]:
+    """The items that satisfy a condition with their wide values, in the order in which they came."""
+    where, parameters = (condition.sql, condition.parameters) if condition is not None else ("TRUE", {})
+    picture, join = ("picture", "JOIN thumbnail USING (row)") if thumbnails else ("x''", "")
     found = connection.execute(
-        f"SELECT vector, picture, {_COLUMNS} FROM item JOIN embedding USING (row) JOIN thumbnail USING (row) "
-        "WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
-        (item_id, limit),
+        f"SELECT vector, {picture}, {_COLUMNS} FROM item JOIN embedding USING (row) {join} "
+        f"WHERE deleted = 0 AND {where} ORDER BY row",
+        parameters,
     )
-    return [
-        NewItem(**vars(_item(*columns)), embedding=unpack([vector], dim)[0], thumbnail=picture)
-        for vector, picture, *columns in found
-    ]
+    for vector, thumbnail, *columns in found:
+        yield Record(_item(*columns), vector, thumbnail)
 
 
 def label_counts(connection: sqlite3.Connection, ranks: Sequence[str]) -> dict[str, int]:

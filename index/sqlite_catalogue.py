@@ -27,7 +27,7 @@ from index.filter_parser import parse_filter
 from index.filter_rows import FilterRows
 from index.filter_sql import SqlCondition
 from index.following import Follower, last_seq, reading
-from index.items import CatalogueStats, Item, ItemPage, Match, NewItem
+from index.items import CatalogueStats, Item, ItemPage, Match, NewItem, Record
 from index.locks import compacting_alone
 from index.row_set import RowSet
 from index.rows import (
@@ -37,9 +37,9 @@ from index.rows import (
     items_after,
     items_of_rows,
     live_row,
-    new_items_after,
     read_labels,
     read_metadata,
+    records,
     remove,
 )
 from index.schema import DATABASE_NAME, connect, create
@@ -49,8 +49,6 @@ from index.sqlite_stats import stats_of
 from index.vector_file import SnapshotDamagedError
 from index.vectors import pack, unpack
 from index.view import View
-
-_RECORDS = 500  # read at a time
 
 
 class SqliteCatalogue(Filled):
@@ -291,16 +289,14 @@ class SqliteCatalogue(Filled):
             for (item_id,) in connection.execute("SELECT id FROM item WHERE deleted = 0"):
                 yield item_id
 
-    def records(self) -> Iterator[NewItem]:
-        """All items with their embeddings and thumbnails, in the order of their ids."""
-        after = ""
-        while True:
-            with self._connections.reading() as connection:
-                records = new_items_after(connection, after, _RECORDS, self.manifest.embedding_dim)
-            if not records:
-                return
-            yield from records
-            after = records[-1].id
+    def records(self, filter: str | None = None, *, thumbnails: bool = True) -> Iterator[Record]:
+        """As `Catalogue.records`, all as of one moment, in the order in which they came."""
+        asked = parse_filter(filter) if filter is not None else None
+        with reading(self.path) as connection:
+            if asked is not None:
+                self._fields.check(connection, asked)
+            condition = SqlCondition(asked.condition) if asked is not None else None
+            yield from records(connection, condition, thumbnails=thumbnails)
 
     def stats(self) -> CatalogueStats:
         """What is in the catalogue. Counts distinct labels, so it goes through all items."""

@@ -11,16 +11,14 @@ keeps pictures to choose by.
 
 # N pictures, Q queries, D embedding dim.
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from encoder.bootstrap import confidence_interval
+from encoder.bootstrap import Figure, mean_figure
 from encoder.errors import ConfigError, SourceError
 from encoder.manifest import MANIFEST_NAME
 from encoder.retrieval_metrics import QueryResults, rank_queries
@@ -29,15 +27,6 @@ from training.knn import Hits, classify_by_neighbours
 from training.linear_probe import linear_probe
 
 PROTOCOLS = ("retrieval", "knn", "linear")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A mean over the queries, and its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -51,17 +40,6 @@ class Evaluation:
 
     figures: dict[str, Figure]
     results: QueryResults | None
-
-
-@dataclass(frozen=True)
-class LabelScores:
-    """Retrieval of the queries of one label."""
-
-    label: str
-    num_queries: int
-    rank_1: float
-    rank_5: float
-    mean_average_precision: float
 
 
 def evaluate(
@@ -151,51 +129,11 @@ def _measure(
 
 def _retrieval_figures(results: QueryResults) -> dict[str, Figure]:
     return {
-        "rank_1": _figure((results.first_hit_A < 1).astype(np.float64)),
-        "rank_5": _figure((results.first_hit_A < 5).astype(np.float64)),
-        "mAP": _figure(results.average_precision_A),
+        "rank_1": mean_figure((results.first_hit_A < 1).astype(np.float64)),
+        "rank_5": mean_figure((results.first_hit_A < 5).astype(np.float64)),
+        "mAP": mean_figure(results.average_precision_A),
     }
 
 
 def _hit_figures(name: str, hits: Hits) -> dict[str, Figure]:
-    return {f"{name}_top_1": _figure(hits.top_1_Q), f"{name}_top_5": _figure(hits.top_5_Q)}
-
-
-def _figure(values_Q: NDArray[np.float64]) -> Figure:
-    return Figure(float(values_Q.mean()), *confidence_interval(values_Q))
-
-
-def per_class(results: QueryResults) -> list[LabelScores]:
-    """Retrieval of each label, the hardest (lowest mAP) first."""
-    labels_A = np.asarray(results.labels)
-    rows = []
-    for label in sorted(set(results.labels)):
-        of_label = labels_A == label
-        first = results.first_hit_A[of_label]
-        rows.append(
-            LabelScores(
-                label=label,
-                num_queries=len(first),
-                rank_1=float((first < 1).mean()),
-                rank_5=float((first < 5).mean()),
-                mean_average_precision=float(results.average_precision_A[of_label].mean()),
-            )
-        )
-    return sorted(rows, key=lambda row: row.mean_average_precision)
-
-
-def most_confused(results: QueryResults, num_pairs: int) -> list[tuple[str, str, int, int]]:
-    """The pairs of labels that are most often taken for each other by the first neighbour.
-
-    Returns:
-        Label, other label, how often a query of the one found the other first or the reverse, and how many queries
-        the two labels have; the most frequent first.
-    """
-    num_of = Counter(results.labels)
-    confused = Counter(
-        (min(label, nearest), max(label, nearest))
-        for label, nearest in zip(results.labels, results.nearest_labels, strict=True)
-        if label != nearest
-    )
-    ranked = sorted(confused.items(), key=lambda item: (-item[1], item[0]))[:num_pairs]
-    return [(one, other, times, num_of[one] + num_of[other]) for (one, other), times in ranked]
+    return {f"{name}_top_1": mean_figure(hits.top_1_Q), f"{name}_top_5": mean_figure(hits.top_5_Q)}

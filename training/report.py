@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from training.svg_curve import svg_chart
+from encoder.svg_curve import svg_chart
 
 REPORT_NAME = "report.html"
 PACKAGES = ("lodisc", "torch", "numpy", "pillow", "safetensors")

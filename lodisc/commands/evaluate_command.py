@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from encoder.errors import ConfigError, MissingExtraError
+from encoder.retrieval_by_label import most_confused, per_class
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_json(found: dict[str, Any], args: argparse.Namespace, rejected: list[tuple[Path, str]]) -> dict[str, Any]:
-    evaluation = _training("evaluation")
     results = found["encoder"].results
     answer: dict[str, Any] = dataclasses.asdict(results.scores()) if results is not None else {}
     answer["methods"] = {
@@ -104,11 +104,11 @@ def _as_json(found: dict[str, Any], args: argparse.Namespace, rejected: list[tup
         for method, measured in found.items()
     }
     if args.per_class:
-        answer["per_class"] = [dataclasses.asdict(row) for row in evaluation.per_class(results)]
+        answer["per_class"] = [dataclasses.asdict(row) for row in per_class(results)]
     if args.confusions:
         answer["confusions"] = [
             {"labels": [one, other], "times": times, "num_queries": num}
-            for one, other, times, num in evaluation.most_confused(results, args.confusions)
+            for one, other, times, num in most_confused(results, args.confusions)
         ]
     answer["left_out"] = [{"path": str(path), "reason": reason} for path, reason in rejected]
     return answer
@@ -147,7 +147,7 @@ def _class_table(results: Any) -> Table:
     table.add_column("label")
     for column in ("queries", "rank-1", "rank-5", "mAP"):
         table.add_column(column, justify="right")
-    for row in _training("evaluation").per_class(results):
+    for row in per_class(results):
         figures = (f"{value:.3f}" for value in (row.rank_1, row.rank_5, row.mean_average_precision))
         table.add_row(row.label, str(row.num_queries), *figures)
     return table
@@ -159,7 +159,7 @@ def _confusion_table(results: Any, num_pairs: int) -> Table:
         table.add_column(column)
     for column in ("times", "of queries"):
         table.add_column(column, justify="right")
-    for one, other, times, num in _training("evaluation").most_confused(results, num_pairs):
+    for one, other, times, num in most_confused(results, num_pairs):
         table.add_row(one, other, str(times), str(num))
     return table
 

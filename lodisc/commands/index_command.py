@@ -17,7 +17,16 @@ from lodisc.commands.index_building import (
     run_add,
     run_build,
 )
+from lodisc.commands.index_evaluating import EVALUATE_HELP, add_evaluate_arguments, run_evaluate
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
+from lodisc.commands.index_moving import (
+    EXPORT_HELP,
+    IMPORT_HELP,
+    add_export_arguments,
+    add_import_arguments,
+    run_export,
+    run_import,
+)
 from lodisc.commands.index_stats import STATS_HELP, add_stats_arguments, run_stats
 from lodisc.commands.index_verifying import VERIFY_HELP, add_verify_arguments, run_verify
 from lodisc.commands.index_wishing import add_index_arguments, wish
@@ -33,6 +42,9 @@ examples:
   lodisc index list catalogue/ --filter 'genus == "Vanessa" and year >= 2010'
   lodisc index stats catalogue/
   lodisc index verify catalogue/ --repair
+  lodisc index evaluate catalogue/ --html report.html
+  lodisc index export catalogue/ --to catalogue.parquet
+  lodisc index import another-catalogue/ --from catalogue.parquet
 
 Each action explains itself: lodisc index ACTION --help
 """
@@ -95,6 +107,9 @@ ACTIONS = (
     Action("list", "the items, or those that a filter lets through", LIST_HELP, run_list, add_list_arguments),
     Action("stats", "what is in the catalogue", STATS_HELP, run_stats, add_stats_arguments),
     Action("verify", "see whether it is whole, and repair it", VERIFY_HELP, run_verify, add_verify_arguments),
+    Action("evaluate", "how well it tells its items apart", EVALUATE_HELP, run_evaluate, add_evaluate_arguments),
+    Action("export", "write it as one Parquet file", EXPORT_HELP, run_export, add_export_arguments),
+    Action("import", "take in a file of `export`", IMPORT_HELP, run_import, add_import_arguments),
     Action("compact", "build the search snapshot anew", COMPACT_HELP, _compact, add_index_arguments),
 )
 

@@ -12,10 +12,10 @@ import torch
 from pictures import write_picture_folder
 from tensorboardX.proto.event_pb2 import Event
 
+from encoder.svg_curve import svg_chart
 from training.mask_pictures import mask_sheet
 from training.recipe import Recipe
 from training.report import read_log, write_report
-from training.svg_curve import svg_chart
 from training.tensorboard import TensorBoardLog
 from training.trainer import train
 
