@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import catalogue_figures
 import scale_arithmetic
 
 ROOT = Path(__file__).parent.parent
@@ -177,6 +178,7 @@ DOCUMENTS: dict[str, Sections] = {
         "quality": quality,
         "pointing": pointing,
         "encoder_throughput": encoder_throughput,
+        **catalogue_figures.SECTIONS,
     },
     "docs/larger-than-one-machine.md": scale_arithmetic.SECTIONS,
 }

@@ -17,7 +17,6 @@ from tiny_encoder import DIM
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, LodiscError
 from index.ann_wishes import IndexWishes
-from index.catalogue import Catalogue
 from index.snapshot import newest_snapshot
 from index.sqlite_catalogue import SqliteCatalogue
 from index.verification import verify
@@ -127,7 +126,7 @@ def on_a_full_disk(pipe, path, work, limit):
 
 @pytest.mark.parametrize(
     ("work", "limits"),
-    [(put_until_full, (200_000, 500_000, 777_777)), (Catalogue.compact, (1, 5000, 15_000))],
+    [(put_until_full, (200_000, 500_000, 777_777)), (SqliteCatalogue.compact, (1, 5000, 15_000))],
     ids=["put", "compact"],
 )
 def test_a_full_disk_is_a_clear_error_and_nothing_is_half_there(path, work, limits):
