@@ -89,7 +89,7 @@ def import_table(path: Path, table: Path, *, quiet: bool = False) -> ImportRepor
                         first += batch.num_rows
                         progress.advance_to(first)
                 stats = catalogue.stats()
-                changes = report.added + 2 * report.replaced
+                changes = stats.tail_items + stats.snapshot_removed  # also of a run that was cut off before this
                 if is_due_after_bulk(stats.snapshot_items, changes, stats.dim):
                     catalogue.compact()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

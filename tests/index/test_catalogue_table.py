@@ -90,6 +90,19 @@ def test_a_round_trip_without_the_bundle_gives_the_same_catalogue(catalogue, tab
         assert copy.stats().last_change == 39
 
 
+def test_an_import_that_was_cut_off_is_ended_by_the_next(catalogue, table, tmp_path, monkeypatch):
+    def killed(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalogue, "compact", killed)
+        with pytest.raises(KeyboardInterrupt):
+            import_table(tmp_path / "copy", table, quiet=True)
+    assert import_table(tmp_path / "copy", table, quiet=True).unchanged == 39
+    with Catalogue.open(tmp_path / "copy") as copy:
+        assert copy.stats().snapshot_items == 39
+
+
 def test_another_program_reads_what_was_stored(catalogue, table):
     found = pq.read_table(table)
     assert pq.ParquetFile(table).num_row_groups == 6
