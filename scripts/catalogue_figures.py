@@ -51,7 +51,8 @@ def bulk_index() -> str:
         f"{rate['encoder']}: {rate['cpu_ratio']:.3f} of the CPU time goes to the encoder on photographs, "
         f"{result['rate_drawn']['cpu_ratio']:.3f} on JPEG of 500 x 375. Peak memory "
         f"{memory['peak_mib'][small]:.0f} MiB for {int(small):,} pictures, {memory['peak_mib'][large]:.0f} for "
-        f"{int(large):,} ({memory['growth']:.2f} times). A run that was killed half-way wastes {resume['wasted']:.1%} when it is taken up."
+        f"{int(large):,} ({memory['growth']:.2f} times). A run that was killed half-way wastes {resume['wasted']:.1%} "
+        "when it is taken up."
     )
 
 

@@ -153,13 +153,13 @@ def query_options(query: QueryParams, known: tuple[str, ...]) -> dict[str, str]:
 
 
 def parse_json(text: bytes | str, what: str = "the body") -> Any:
-    """Strict JSON: no NaN, no infinity, bounded depth. `what` names it in the refusal.
+    """Strict JSON: no NaN, no infinity, no name twice, bounded depth. `what` names it in the refusal.
 
     Raises:
         RequestError: it is not.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except RecursionError as error:
         raise RequestError(f"{what} is nested too deeply") from error
     except ValueError as error:
@@ -290,11 +290,20 @@ def _check_name(name: str, known: tuple[str, ...]) -> None:
 
 
 def _twice(name: str) -> RequestError:
-    return RequestError(f"`{name}` is given twice, expected once")
+    return RequestError(f"{_shown(name)} is given twice, expected once")
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; Python alone would keep the last of a name that stands twice, in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _twice(next(name for name in found if names.count(name) > 1))
+    return found
 
 
 def _kind(value: object) -> str:

@@ -46,7 +46,7 @@ LIMITS = {
     "LODISC_BODY_TIMEOUT_S": "2",
     "LODISC_HEAD_TIMEOUT_S": "2",
 }
-MOST_GROWTH = 300 * 2**20
+MOST_GROWTH = 200 * 2**20
 GOOD = encoded(drawn_picture(COLOURS["Viridis/lime"], 7))
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
 OTHER_PATHS = (
@@ -481,7 +481,7 @@ TRAVERSALS = [
     for step in (
         "../", "..\\", "%2e%2e/", "..%2f", "%2e%2e%2f", "%252e%252e%252f", "..%c0%af", "%c0%ae%c0%ae/", "....//",
     )
-    for depth in (1, 4, 12)
+    for depth in (1, 6)
     for goal in ("keys.json", "catalogue/keys.json", "etc/passwd")
 ] + [
     "/etc/passwd", "//etc/passwd", "%2fetc%2fpasswd", "file:%2f%2f%2fetc%2fpasswd", "C:%5cWindows%5cwin.ini", "%00",
@@ -569,7 +569,8 @@ def test_wrong_and_missing_keys_on_every_route_and_method(
     with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as stranger_client:
         for path in paths_of(http):
             for method in METHODS:
-                for number, headers in enumerate(wrong):
+                # Every spelling with the methods that routes have, the plain ones with all.
+                for number, headers in enumerate(wrong if method in ("GET", "POST") else wrong[:3]):
                     sent = [(name.encode(), value.encode("latin-1")) for name, value in headers]
                     answer = stranger_client.request(method, path, headers=sent, content=b"" if number % 2 else canary)
                     if path == "/livez" or needed_scope(method, path) is None:

@@ -186,6 +186,9 @@ def test_options_are_never_ignored(http: httpx.Client) -> None:
     assert len(http.post("/search", files=picture, data={"k": "2"}).json()["matches"]) == 2
     assert_refused(http.post("/search?k=2", files=picture, data={"k": "2"}), 400, "twice")
     assert_refused(http.post("/search?k=2&k=3", files=picture), 400, "twice")
+    twice = b'{"item_id": "a", "k": 1, "k": 2}'
+    refused = http.post("/search", content=twice, headers={"Content-Type": "application/json"})
+    assert_refused(refused, 400, "'k' is given twice")
     assert_refused(http.post("/search?colour=1", files=picture), 400, "it knows")
     assert_refused(http.post("/search?filter=1", files=picture), 400, "filter, column 1", "invalid_filter")
     assert_refused(http.post("/search?rerank=1", files=picture), 400, "not offered")
