@@ -95,11 +95,11 @@ def test_an_import_that_was_cut_off_is_ended_by_the_next(catalogue, table, tmp_p
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Catalogue, "compact", killed)
+        patch.setattr(SqliteCatalogue, "compact", killed)
         with pytest.raises(KeyboardInterrupt):
             import_table(tmp_path / "copy", table, quiet=True)
     assert import_table(tmp_path / "copy", table, quiet=True).unchanged == 39
-    with Catalogue.open(tmp_path / "copy") as copy:
+    with SqliteCatalogue.open(tmp_path / "copy") as copy:
         assert copy.stats().snapshot_items == 39
 
 
