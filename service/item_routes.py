@@ -5,7 +5,6 @@ server was started with them; with keys, one that has the scope is enough.
 """
 
 import hashlib
-import math
 from typing import Any
 
 from starlette.requests import Request
@@ -13,15 +12,16 @@ from starlette.responses import JSONResponse, Response
 
 from encoder.errors import NotFoundError, PictureError
 from index.answer import thumbnail_path
-from index.filter_expression import ID
 from index.items import CatalogueStats, Item, NewItem
 from index.thumbnails import make_thumbnail
 from service.bodies import Part, parse_form, read_body
 from service.clients import client_of
 from service.conditional import respond
 from service.deadline import while_wanted
+from service.embedding_cache import EncodedPicture
+from service.item_facts import read_facts
 from service.problems import RequestError, UnsupportedBodyError, WritesOffError
-from service.requests import MAX_ID_BYTES, filter_text, identifier, integer, parse_json, query_options
+from service.requests import filter_text, identifier, integer, parse_json, query_options
 from service.runtime import Runtime
 
 PUT_FIELDS = ("image", "labels", "metadata")
@@ -67,10 +67,11 @@ async def get_thumbnail(request: Request) -> Response:
 
 def item_document(item: Item) -> dict[str, Any]:
     """One item as JSON: what a client may see, which the place of the file on this machine is not."""
-    return _document(item.id, item.labels, item.metadata)
+    return fields_document(item.id, item.labels, item.metadata)
 
 
-def _document(item_id: str, labels: dict[str, str], metadata: dict[str, Any]) -> dict[str, Any]:
+def fields_document(item_id: str, labels: dict[str, str], metadata: dict[str, Any]) -> dict[str, Any]:
+    """The same of its fields."""
     return {"id": item_id, "labels": labels, "metadata": metadata, "thumbnail": thumbnail_path(item_id)}
 
 
@@ -90,9 +91,24 @@ def stats_document(stats: CatalogueStats) -> dict[str, Any]:
     }
 
 
+def new_item(
+    item_id: str, data: bytes, labels: dict[str, str], metadata: dict[str, Any], encoded: EncodedPicture
+) -> NewItem:
+    """The item of a picture that came over HTTP; makes its thumbnail, so it takes a moment."""
+    return NewItem(
+        id=item_id,
+        labels=labels,
+        metadata=metadata,
+        source=SOURCE,
+        content_hash=hashlib.sha256(data).hexdigest(),
+        embedding=encoded.embedding_D,
+        thumbnail=make_thumbnail(data),
+    )
+
+
 async def _put(request: Request, item_id: str) -> Response:
     runtime: Runtime = request.app.state.runtime
-    _require_writes(request)
+    require_writes(request)
     serving = runtime.serving
     data, labels, metadata = await _read_put(request, runtime)
     work = serving.pipeline.encode([data], client=client_of(request))
@@ -100,22 +116,14 @@ async def _put(request: Request, item_id: str) -> Response:
     if isinstance(encoded, PictureError):
         encoded.status = 422
         raise encoded
-    new = NewItem(
-        id=item_id,
-        labels=labels,
-        metadata=metadata,
-        source=SOURCE,
-        content_hash=hashlib.sha256(data).hexdigest(),
-        embedding=encoded.embedding_D,
-        thumbnail=await runtime.in_thread(make_thumbnail, data),
-    )
+    new = await runtime.in_thread(new_item, item_id, data, labels, metadata, encoded)
     await runtime.in_thread(serving.catalogue.put, [new])
-    return JSONResponse(_document(item_id, labels, metadata))
+    return JSONResponse(fields_document(item_id, labels, metadata))
 
 
 async def _delete(request: Request, item_id: str) -> Response:
     runtime: Runtime = request.app.state.runtime
-    _require_writes(request)
+    require_writes(request)
     if not await runtime.in_thread(runtime.serving.catalogue.delete, [item_id]):
         raise _no_item(item_id)
     return Response(status_code=204)
@@ -138,47 +146,20 @@ async def _read_put(request: Request, runtime: Runtime) -> tuple[bytes, dict[str
         parts[part.name] = part
     if "image" not in parts or not parts["image"].is_file:
         raise RequestError("there is no picture; send one file in the field `image`")
-    labels = _object("labels", parts.get("labels"), (str,))
-    metadata = _object("metadata", parts.get("metadata"), (str, int, float))
-    _check_names(labels, metadata)
+    labels, metadata = read_facts(*(_json_of(name, parts.get(name)) for name in ("labels", "metadata")))
     return parts["image"].data, labels, metadata
 
 
-def _object(name: str, part: Part | None, types: tuple[type, ...]) -> dict[str, Any]:
-    """A flat JSON object whose values are text, or numbers where `types` has them."""
-    value = parse_json(part.text, f"`{name}`") if part is not None else {}
-    wanted = "text" if types == (str,) else "text and finite numbers"
-    refusal = RequestError(f"`{name}` is not a JSON object whose names and values are {wanted}")
-    if not isinstance(value, dict):
-        raise refusal
-    for key, entry in value.items():
-        if type(entry) not in types or (isinstance(entry, float) and not math.isfinite(entry)):
-            raise refusal
-        if isinstance(entry, int) and abs(entry) >= 2**63:
-            raise refusal
-        for text in (key, entry):
-            if isinstance(text, str) and not _is_text(text):
-                raise refusal
-    return value
+def _json_of(name: str, part: Part | None) -> Any:
+    return parse_json(part.text, f"`{name}`") if part is not None else {}
 
 
-def _check_names(labels: dict[str, str], metadata: dict[str, Any]) -> None:
-    """See that a filter can tell what is meant by a name."""
-    twice = sorted(labels.keys() & metadata.keys())
-    if twice:
-        raise RequestError(f"{twice[0][:60]!a} is a rank of `labels` and a name of `metadata`; call one otherwise")
-    if ID in labels or ID in metadata:
-        raise RequestError("`id` is the item's own and cannot be a name of `labels` or `metadata`")
+def require_writes(request: Request) -> None:
+    """See that this request may write.
 
-
-def _is_text(text: str) -> bool:
-    try:
-        return "\0" not in text and len(text.encode("utf-8")) <= MAX_ID_BYTES
-    except UnicodeEncodeError:
-        return False
-
-
-def _require_writes(request: Request) -> None:
+    Raises:
+        WritesOffError: it may not.
+    """
     # A request that came in with a key came in because its scope covers a write.
     if request.state.key_id is None and not request.app.state.settings.allow_writes:
         raise WritesOffError(

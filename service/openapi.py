@@ -95,7 +95,7 @@ def description() -> dict[str, Any]:
         "paths": {
             "/search": {"post": _search()},
             "/embed": {"post": _embed()},
-            "/items": {"get": _list_items()},
+            "/items": {"get": _list_items(), "post": _put_items()},
             "/items/{id}": {"get": _get_item(), "put": _put_item(), "delete": _delete_item()},
             "/items/{id}/thumbnail": {"get": _thumbnail()},
             "/stats": {"get": _plain("What is served: encoder, catalogue, limits", "stats")},
@@ -206,6 +206,39 @@ def _list_items() -> dict[str, Any]:
             ),
         ],
         "responses": _answers({"items": [ITEM], "next_cursor": None}, "400", "503"),
+    }
+
+
+def _put_items() -> dict[str, Any]:
+    item = {
+        "type": "object",
+        "required": ["id", "image"],
+        "properties": {
+            "id": {"type": "string"},
+            "image": BASE64["items"],
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "metadata": {"type": "object"},
+        },
+        "additionalProperties": False,
+    }
+    properties = {
+        "items": {"type": "array", "items": item},
+        "delete": {"type": "array", "items": {"type": "string"}},
+    }
+    example = {"items": [{"id": "mine/1", "image": PIXEL, "labels": {"species": "minor"}}], "delete": ["mine/0"]}
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {
+        "summary": "Add, replace and remove many items",
+        "operationId": "put_items",
+        "description": (
+            "Each item of `items` fails alone: `results` has the item or an `error` at its position. The ids of "
+            "`delete` go first; those that are not there are passed over. The same request twice leaves the same "
+            "catalogue."
+        ),
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}},
+        "responses": _answers(
+            {"results": [ITEM], "deleted": 1}, "400", "403", "408", "413", "415", "422", "429", "503"
+        ),
     }
 
 

@@ -226,21 +226,26 @@ def _json_fields(body: bytes, known: tuple[str, ...]) -> dict[str, Any]:
     images = fields.get("images", [])
     if not isinstance(images, list):
         raise RequestError(f"`images` is {_kind(images)}, expected an array of base64 strings")
-    fields["images"] = [_picture_bytes(position, text) for position, text in enumerate(images)]
+    fields["images"] = [picture_bytes(f"images[{position}]", text) for position, text in enumerate(images)]
     return fields
 
 
-def _picture_bytes(position: int, text: object) -> bytes:
+def picture_bytes(name: str, text: object) -> bytes:
+    """The bytes of a picture that stands in JSON as base64.
+
+    Raises:
+        RequestError: it is something else, a URL above all.
+    """
     if not isinstance(text, str):
-        raise RequestError(f"`images[{position}]` is {_kind(text)}, expected a base64 string")
+        raise RequestError(f"`{name}` is {_kind(text)}, expected a base64 string")
     if text[:8].lower().startswith(("http:", "https:", "file:", "ftp:", "data:")):
         raise RequestError(
-            f"`images[{position}]` is a URL, expected the bytes of a picture as base64; this server never fetches a URL"
+            f"`{name}` is a URL, expected the bytes of a picture as base64; this server never fetches a URL"
         )
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(f"`images[{position}]` is not base64: {error}") from error
+        raise RequestError(f"`{name}` is not base64: {error}") from error
 
 
 def _embedding(value: object, dim: int) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from encoder.manifest import Manifest
 from index.answer import answer
 from index.domain import domain_note
 from index.items import Match
-from service import item_routes, web_pages
+from service import item_batches, item_routes, web_pages
 from service.clients import client_of
 from service.deadline import while_wanted
 from service.embedding_cache import EncodedPicture
@@ -231,6 +231,7 @@ ROUTES = [
     Route("/search", search, methods=["POST"]),
     Route("/stats", stats, methods=["GET"]),
     Route("/items", item_routes.list_items, methods=["GET"]),
+    Route("/items", item_batches.put_items, methods=["POST"]),
     Route("/items/{id:path}/thumbnail", item_routes.get_thumbnail, methods=["GET"]),
     Route("/items/{id:path}", item_routes.item, methods=["GET", "PUT", "DELETE"]),
     Route("/livez", livez, methods=["GET"]),
