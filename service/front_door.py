@@ -99,4 +99,6 @@ class FrontDoor:
         if scope["path"] not in UNLOGGED:
             # ascii() escapes what could break the line or pretend to be another one.
             path = ascii(scope["path"])[1:-1][:200]
-            logger.info("%s %s %d %.1f ms id=%s", scope["method"], path, status, seconds * 1e3, request_id)
+            facts = {"method": scope["method"], "path": path, "status": status, "ms": seconds * 1e3, "id": request_id}
+            line = "%(method)s %(path)s %(status)d %(ms).1f ms id=%(id)s"
+            logger.info(line, facts, extra={"facts": {**facts, "route": route}})

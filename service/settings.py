@@ -38,6 +38,7 @@ class Settings:
         max_queued_pictures: most pictures in flight in this process; above it the answer is 429.
         max_batch: most pictures in one run of the encoder.
         body_timeout_s: seconds a client may take to send its body.
+        json_logs: whether a worker logs one JSON object a line.
         prometheus_dir: folder of the metrics that several worker processes share; None for one process alone.
     """
 
@@ -55,6 +56,7 @@ class Settings:
     max_queued_pictures: int = 256
     max_batch: int = 8
     body_timeout_s: float = 60.0
+    json_logs: bool = False
     prometheus_dir: Path | None = None
 
     def __post_init__(self) -> None:
@@ -152,4 +154,5 @@ _READERS: dict[str, Callable[[str], object]] = {
     "max_queued_pictures": int,
     "max_batch": int,
     "body_timeout_s": float,
+    "json_logs": _read_bool,
 }
