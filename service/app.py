@@ -26,6 +26,7 @@ from service.admission import Admission
 from service.draining import draining_first
 from service.front_door import FrontDoor
 from service.http_protocol import PatientProtocol, use_for_http
+from service.json_logs import log_in_json
 from service.metrics import Metrics
 from service.problems import on_bug, on_http_exception, on_lodisc_error
 from service.routes import ROUTES
@@ -39,6 +40,8 @@ TIMEOUT_S = 3600
 async def lifespan(application: Starlette) -> AsyncIterator[None]:
     """Open what is served when the process starts, close it when the process ends."""
     settings = Settings.from_environment()
+    if settings.json_logs:
+        log_in_json()
     metrics = Metrics(settings.prometheus_dir)
     runtime = Runtime(settings, metrics)
     application.state.admission = Admission(settings)

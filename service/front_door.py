@@ -127,8 +127,13 @@ class FrontDoor:
         if refused or scope["path"] not in UNLOGGED:
             # ascii() escapes what could break the line or pretend to be another one.
             path = ascii(scope["path"])[1:-1][:200]
-            who = f" refused={refused}" if refused else f" key={key_id}" if key_id else ""
-            logger.info("%s %s %d %.1f ms id=%s%s", scope["method"], path, status, seconds * 1e3, request_id, who)
+            facts = {"method": scope["method"], "path": path, "status": status, "ms": seconds * 1e3, "id": request_id}
+            line = "%(method)s %(path)s %(status)d %(ms).1f ms id=%(id)s"
+            if refused:
+                facts, line = {**facts, "refused": refused}, f"{line} refused=%(refused)s"
+            elif key_id:
+                facts, line = {**facts, "key": key_id}, f"{line} key=%(key)s"
+            logger.info(line, facts, extra={"facts": {**facts, "route": route}})
 
 
 def _refuse_pickle(scope: Scope) -> None:

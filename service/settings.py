@@ -50,6 +50,7 @@ class Settings:
         cache_mb: megabytes of embeddings of recent pictures that are kept; 0 keeps none.
         drain_s: seconds for which a process that was told to stop still answers while /readyz says no, so that
             whoever spreads the requests notices.
+        json_logs: whether a worker logs one JSON object a line.
         prometheus_dir: folder of the metrics that several worker processes share; None for one process alone.
     """
 
@@ -74,6 +75,7 @@ class Settings:
     deadline_s: float = 30.0
     cache_mb: int = 64
     drain_s: float = 0.0
+    json_logs: bool = False
     prometheus_dir: Path | None = None
 
     def __post_init__(self) -> None:
@@ -188,4 +190,5 @@ _READERS: dict[str, Callable[[str], object]] = {
     "deadline_s": float,
     "cache_mb": int,
     "drain_s": float,
+    "json_logs": _read_bool,
 }
