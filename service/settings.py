@@ -15,6 +15,7 @@ from pathlib import Path
 from encoder.errors import ConfigError
 
 PREFIX = "LODISC_"
+MILVUS_TOKEN = "LODISC_MILVUS_TOKEN"  # read where it is used, by `index.milvus.client`, and held by nobody else
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ class Settings:
         """
         source = os.environ if environment is None else environment
         readers = {f"{PREFIX}{name.upper()}": (name, read) for name, read in _READERS.items()}
-        unknown = sorted(name for name in source if name.startswith(PREFIX) and name not in readers)
+        unknown = sorted(name for name in source if name.startswith(PREFIX) and name not in {*readers, MILVUS_TOKEN})
         if unknown:
             raise ConfigError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(readers))}")
         values: dict[str, object] = {}
