@@ -10,7 +10,7 @@ from encoder.errors import CatalogueBusyError, CatalogueError, CatalogueNotFound
 from index.milvus.address import MilvusAddress
 
 _NO_COLLECTION = 100
-_WORDS_OF_REFUSAL = ("auth", "permission", "privilege", "token")
+_WORDS_OF_REFUSAL = ("auth check", "authenticat", "unauthorized", "permission", "privilege")
 
 
 @contextmanager

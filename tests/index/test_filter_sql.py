@@ -1,33 +1,10 @@
 """Filters in SQL against a naive interpreter of the same expressions over dictionaries, on whatever is generated."""
 
-import sqlite3
-
-from filter_oracle import expressions, items
+from filter_oracle import database, expressions, found_ids, items
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.filter_parser import MAX_DEPTH, MAX_TESTS, parse_filter
-from index.filter_sql import SqlCondition
-from index.items import NewItem
-from index.rows import insert
-from index.schema import TABLES
-
-
-def database(of_items):
-    connection = sqlite3.connect(":memory:")
-    connection.executescript(TABLES)
-    for item in of_items:
-        insert(connection, NewItem(**item, source="", content_hash="", embedding=None, thumbnail=b""), b"")
-    return connection
-
-
-def found_ids(connection, text):
-    condition = SqlCondition(parse_filter(text).condition)
-    found = connection.execute(
-        f"SELECT id, {condition.sql} FROM item WHERE deleted = 0", condition.parameters
-    ).fetchall()
-    assert {truth for _, truth in found} <= {0, 1}, "a condition is never NULL"
-    return {item_id for item_id, truth in found if truth}
+from index.filter_parser import MAX_DEPTH, MAX_TESTS
 
 
 @given(st.lists(items, max_size=8, unique_by=lambda item: item["id"]), st.lists(expressions, min_size=1, max_size=8))

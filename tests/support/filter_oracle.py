@@ -1,8 +1,15 @@
-"""Generated items and filters, each filter with a naive interpreter of it over the items as dictionaries."""
+"""Generated items and filters, each filter with a naive interpreter of it over the items as dictionaries; and what SQL finds."""
 
 import operator
+import sqlite3
 
 from hypothesis import strategies as st
+
+from index.filter_parser import parse_filter
+from index.filter_sql import SqlCondition
+from index.items import NewItem
+from index.rows import insert
+from index.schema import TABLES
 
 NAMES = ["species", "genus", "year", "flag", "id", "and", "a b", 'q"uote', "back\\slash", "ä🦋", "br]acket", "x.y",
          "$.x", "tab\t", "line\nname", "'", "[0]", "#-1", "?1", ":f0", "true"]  # fmt: skip
@@ -129,3 +136,20 @@ expressions = st.recursive(
     ),
     max_leaves=8,
 )
+
+
+def database(of_items):
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(TABLES)
+    for item in of_items:
+        insert(connection, NewItem(**item, source="", content_hash="", embedding=None, thumbnail=b""), b"")
+    return connection
+
+
+def found_ids(connection, text):
+    condition = SqlCondition(parse_filter(text).condition)
+    found = connection.execute(
+        f"SELECT id, {condition.sql} FROM item WHERE deleted = 0", condition.parameters
+    ).fetchall()
+    assert {truth for _, truth in found} <= {0, 1}, "a condition is never NULL"
+    return {item_id for item_id, truth in found if truth}
