@@ -18,13 +18,13 @@ from pathlib import Path
 from threading import Event
 
 from encoder.bundle import Bundle
-from encoder.errors import CatalogueError
+from encoder.errors import CatalogueError, ConfigError
 from encoder.image_encoder import ImageEncoder
 from index.bulk_compaction import BulkCompaction
 from index.catalogue import Catalogue
 from index.disk_map import DiskMap
 from index.locks import WRITER_LOCK, writing_alone
-from index.open_catalogue import open_catalogue
+from index.open_catalogue import open_catalogue, open_store_for_build, same_store
 from index.pipeline import Pipeline
 from index.prepared import KINDS, Engine
 from index.progress import BuildProgress, Stages
@@ -34,6 +34,7 @@ from index.snapshot import ANN_DIR
 from index.sources.files import is_url
 from index.sources.picture import Source, SourcePicture, UnreadablePart
 from index.sqlite_catalogue import SqliteCatalogue
+from index.store_file import read_store
 
 # Several calls of the encoder are under way at once: larger batches are no faster on a CPU, hold more activations in
 # memory, and more of them is lost when a run is killed.
@@ -86,21 +87,43 @@ def open_for_build(
     ranks: Sequence[str] = (),
     domain: str | None = None,
     fresh: bool = False,
+    store: str | None = None,
 ) -> Catalogue:
     """Open the catalogue at `path` for a bulk run with a bundle, making it if there is none.
 
     The catalogue remembers where the bundle is now, and the ranks if they are given. A new one remembers the variant,
     fp32 if None.
 
+    Args:
+        path: of the catalogue folder.
+        bundle: of the encoder.
+        variant: of the bundle.
+        ranks: of the labels, finest first.
+        domain: what the pictures are.
+        fresh: throw away what is there.
+        store: address of the server that is to hold the items, as of `index.milvus.address`; None for where they are
+            already, or the folder.
+
     Raises:
+        ConfigError: `store` is no address, or the items are elsewhere already.
         EncoderMismatchError: another encoder, or a variant that sees other patches, filled it and `fresh` was not said.
         CatalogueBusyError: another bulk run is at work there.
         CatalogueError: `path` holds something else, or cannot be written.
     """
     exists = (path / DATABASE_NAME).is_file()
-    if not exists:
+    known = read_store(path)
+    if not exists and known is None:
         claim(path)
-    elif not fresh:
+    if store is not None or known is not None:
+        if exists or (store is not None and known is not None and not same_store(store, known)):
+            raise ConfigError(
+                f"the items of {path} are in {known or 'the folder itself'}; choose another folder for --store {store}"
+            )
+        with writing_alone(path):
+            return open_store_for_build(
+                path, store or str(known), bundle, variant=variant, ranks=ranks, domain=domain, fresh=fresh
+            )
+    if exists and not fresh:
         catalogue = open_catalogue(path, encoder_id=bundle.manifest.id)
         try:
             catalogue.choose_variant(bundle, variant)

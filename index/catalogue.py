@@ -29,6 +29,7 @@ class Catalogue(Protocol):
     A write is there when its call returns, and visible to the next search of every process that has it open.
 
     Attributes:
+        path: the folder of this machine that it lies in, or that names its store; rejected.csv and locks are there.
         manifest: of the encoder that filled it.
         bundle_path: where that was at the last bulk run.
         ranks: names of the label ranks, finest first, as of opening.
@@ -36,19 +37,12 @@ class Catalogue(Protocol):
         domain: what its pictures are, if that is known; see `index.domain`.
     """
 
+    path: Path
     manifest: Manifest
     bundle_path: Path
     ranks: tuple[str, ...]
     variant: str
     domain: str | None
-
-    @property
-    def path(self) -> Path:
-        """The folder of this machine that it lies in, or that keeps what belongs to it: rejected.csv, locks.
-
-        Raises:
-            CatalogueError: it has none, having been opened by the address of a server.
-        """
 
     def __enter__(self) -> Self:
         """The catalogue, to be closed at the end of the block."""

@@ -36,7 +36,7 @@ class KnownFields:
             if field.name != ID and not self._known(connection, field):
                 names = self._names(connection)
                 if names or connection.execute("SELECT 1 FROM item WHERE deleted = 0 LIMIT 1").fetchone():
-                    raise _unknown(field, names)
+                    raise unknown_field(field, names)
 
     def _known(self, connection: sqlite3.Connection, field: Field) -> bool:
         witness = self._witness.get(field.name)
@@ -75,7 +75,13 @@ def _first_with(connection: sqlite3.Connection, field: Field, where: str, **para
     return None if found is None else int(found[0])
 
 
-def _unknown(field: Field, names: list[str]) -> FilterError:
+def unknown_field(field: Field, names: list[str]) -> FilterError:
+    """The error for a name that no item has.
+
+    Args:
+        field: that was named.
+        names: that there are, sorted.
+    """
     near = difflib.get_close_matches(field.name, names, n=3)
     if near:
         hint = f"did you mean {' or '.join(map(_shown, near))}?"

@@ -1,6 +1,6 @@
 """What goes into a catalogue and what comes out of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,8 @@ class CatalogueStats:
         tail_items: items that are scanned exactly because they came after the snapshot.
         last_change: number of the last write.
         disk_bytes: of the whole folder.
+        store: address of the server that holds the items, which then has a search index of its own and says nothing of
+            it: what is above from `snapshot_items` on is that of a folder. None for a folder.
     """
 
     items: int
@@ -104,13 +106,14 @@ class CatalogueStats:
     encoder_name: str
     dim: int
     bundle_path: str
-    snapshot_items: int
-    snapshot_kind: str | None
-    snapshot_recall: float | None
-    snapshot_latency_ms: float | None
-    snapshot_memory_bytes: int | None
-    snapshot_removed: int
-    snapshot_trials: list[dict[str, Any]]
-    tail_items: int
-    last_change: int
-    disk_bytes: int
+    snapshot_items: int = 0
+    snapshot_kind: str | None = None
+    snapshot_recall: float | None = None
+    snapshot_latency_ms: float | None = None
+    snapshot_memory_bytes: int | None = None
+    snapshot_removed: int = 0
+    snapshot_trials: list[dict[str, Any]] = field(default_factory=list)
+    tail_items: int = 0
+    last_change: int = 0
+    disk_bytes: int = 0
+    store: str | None = None

@@ -180,8 +180,8 @@ class Runtime:
                 self._reason = FAILED
                 await asyncio.sleep(RETRY_S)
             else:
-                stats = await self.in_thread(self._serving.catalogue.stats)
-                logger.info("ready: %d items, bundle %s", stats.items, self._serving.manifest.name)
+                num_items = await self.in_thread(self._serving.catalogue.count)
+                logger.info("ready: %d items, bundle %s", num_items, self._serving.manifest.name)
 
     async def _open_shielded(self) -> Serving:
         """Open in a thread; if the process is told to stop meanwhile, close what was opened after all."""

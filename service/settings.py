@@ -17,7 +17,9 @@ from encoder.errors import ConfigError
 
 PREFIX = "LODISC_"
 ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
-CLIENTS_OWN = frozenset({"LODISC_API_KEY"})  # of `lodisc search --server`, which may run in the same shell
+# Of others that may run in the same shell: `lodisc search --server`, and `index.milvus.client`, which reads its token
+# where it is used so that nobody else holds it.
+OF_OTHERS = frozenset({"LODISC_API_KEY", "LODISC_MILVUS_TOKEN"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,9 +133,7 @@ class Settings:
         """
         source = os.environ if environment is None else environment
         readers = {f"{PREFIX}{name.upper()}": (name, read) for name, read in _READERS.items()}
-        unknown = sorted(
-            name for name in source if name.startswith(PREFIX) and name not in readers.keys() | CLIENTS_OWN
-        )
+        unknown = sorted(name for name in source if name.startswith(PREFIX) and name not in readers.keys() | OF_OTHERS)
         if unknown:
             raise ConfigError(f"{', '.join(unknown)} is no setting; there are {', '.join(sorted(readers))}")
         values: dict[str, object] = {}

@@ -44,6 +44,10 @@ examples:
   lodisc index build catalogue/ --images photos/ --bundle bundle/ --prune --watch
   lodisc index build catalogue/ --images photos/ --bundle another-bundle/ --fresh
   lodisc index build catalogue/ --images 's3://bucket/photos/' --bundle bundle/ --engine ray --ray-address auto
+  lodisc index build catalogue/ --images photos/ --bundle bundle/ --store milvus://db.example:19530/photos
+
+With --store the folder CATALOGUE keeps rejected.csv and store.json, which names the store, so every later command finds
+it; put a copy of the folder on each machine that asks. The token of the server goes into LODISC_MILVUS_TOKEN.
 """
 
 ADD_HELP = """\
@@ -59,6 +63,11 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `build`."""
     _add_source_arguments(parser)
     parser.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE", help="the encoder")
+    parser.add_argument(
+        "--store", metavar="ADDRESS",
+        help="keep the items in Milvus: milvus://HOST:PORT/NAME, milvus+tls://HOST:PORT/NAME, or milvus-lite:FOLDER.db "
+        "(default: in the folder CATALOGUE, or where it has them already)",
+    )  # fmt: skip
     parser.add_argument("--fresh", action="store_true", help="throw the catalogue away and start anew")
     parser.add_argument("--prune", action="store_true", help="delete items that the source no longer has")
     parser.add_argument(
@@ -120,7 +129,9 @@ def run_build(args: argparse.Namespace) -> int:
         )
         print(json.dumps(asdict(told), indent=2) if args.json else _estimate_text(args, told))
         return 0
-    with open_for_build(args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh) as catalogue:
+    with open_for_build(
+        args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh, store=args.store
+    ) as catalogue:
         wish(args, catalogue)
         report = fill_by_engine(args, catalogue, bundle, source, prune=args.prune)
     return _print_report(args, report)
@@ -147,7 +158,9 @@ def _watch(args: argparse.Namespace, ranks: Sequence[str]) -> int:
         raise ConfigError(f"--watch needs a folder of this machine, {args.images} is none")
     bundle = Bundle.open(args.bundle)
     with (
-        open_for_build(args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh) as catalogue,
+        open_for_build(
+            args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh, store=args.store
+        ) as catalogue,
         _until_told() as stop,
     ):
         wish(args, catalogue)

@@ -44,6 +44,14 @@ def _stats_text(path: Path, stats: CatalogueStats) -> str:
         f"{trial['memory_bytes'] / 1e6:.0f} MB: {trial['verdict']}"
         for trial in stats.snapshot_trials
     ]
+    how = [f"store       {stats.store}, which keeps a search index of its own"]
+    if stats.store is None:
+        how = [
+            f"snapshot    {snapshot}",
+            *trials,
+            f"since then  {stats.tail_items} items, scanned exactly",
+            f"on disk     {stats.disk_bytes / 1e6:.1f} MB",
+        ]
     return "\n".join(
         [
             f"catalogue   {path}",
@@ -51,9 +59,6 @@ def _stats_text(path: Path, stats: CatalogueStats) -> str:
             f"labels      {labels}; {stats.unlabelled} items have none",
             f"encoder     {stats.encoder_name} ({stats.encoder_id}), {stats.dim} dimensions",
             f"bundle      {stats.bundle_path}",
-            f"snapshot    {snapshot}",
-            *trials,
-            f"since then  {stats.tail_items} items, scanned exactly",
-            f"on disk     {stats.disk_bytes / 1e6:.1f} MB",
+            *how,
         ]
     )

@@ -155,7 +155,7 @@ def serve(
         found = choose_bundle(opened, bundle)
         opened.choose_variant(found, variant)
         choose_providers(providers.split(","), allow_fallback=allow_fallback)
-        num_items = opened.stats().items
+        num_items = opened.count()
     port = free_port(address, port)
     shown = f"[{address}]" if address.version == 6 else str(address)
     url = f"http://{shown}:{port}"
