@@ -28,6 +28,7 @@ from index.progress import CountedProgress
 from index.ranks import in_order
 from index.schema import DATABASE_NAME, create
 from index.sqlite_catalogue import SqliteCatalogue
+from index.store_file import require_no_store
 from index.text import is_text
 from index.vectors import STORED_DTYPE, units
 
@@ -71,11 +72,13 @@ def import_table(path: Path, table: Path, *, quiet: bool = False) -> ImportRepor
     """Take the rows of a file into the catalogue at `path`, making it if there is none, and compact it where that pays.
 
     Raises:
+        ConfigError: the items of the catalogue are in another store.
         SourceError: the file is not one of ours, or is damaged; rows before the damage are in the catalogue.
         EncoderMismatchError: another encoder, or a variant that sees other patches, filled the catalogue.
         CatalogueBusyError: another bulk run is writing to it.
         CatalogueError: it cannot be made, opened or written.
     """
+    require_no_store(path)
     report = ImportReport()
     try:
         with pq.ParquetFile(table, buffer_size=BUFFER_BYTES, pre_buffer=False) as parquet:

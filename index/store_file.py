@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from encoder.errors import CatalogueCorruptError, CatalogueError
+from encoder.errors import CatalogueCorruptError, CatalogueError, ConfigError
 
 STORE_NAME = "store.json"
 
@@ -23,6 +23,20 @@ def read_store(path: Path) -> str | None:
         raise CatalogueCorruptError(
             f'{file} cannot be read ({error}); expected {{"store": "milvus://HOST:PORT/NAME"}}'
         ) from error
+
+
+def require_no_store(path: Path) -> None:
+    """See that the items of the catalogue folder `path` are in the folder itself.
+
+    Raises:
+        ConfigError: they are elsewhere.
+    """
+    store = read_store(path)
+    if store is not None:
+        raise ConfigError(
+            f"the items of {path} are in {store}; `verify` and `import` are for folders that hold their items "
+            "(`lodisc index export` works with both)"
+        )
 
 
 def write_store(path: Path, address: str) -> None:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from encoder.errors import ConfigError
 from index.progress import PLAIN_LINE_EVERY_S
 from index.sources.reading import read_source
+from index.store_file import require_no_store
 from index.verification import verify
 from index.verification_findings import Check, Report
 from index.verification_repair import Means
@@ -58,6 +59,7 @@ def run_verify(args: argparse.Namespace) -> int:
     """Look, repair if that was asked for, and print what was found; 1 if something is left."""
     if args.no_pictures and args.source is not None:
         raise ConfigError("--no-pictures and --source exclude each other")
+    require_no_store(args.catalogue)
     if args.bundle is not None and (args.no_pictures or not args.repair):
         raise ConfigError(
             "--bundle is for a --repair that makes embeddings of pictures; leave it out, or --no-pictures"

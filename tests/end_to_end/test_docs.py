@@ -5,6 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from index.milvus.address import parse_address
+from index.store_file import read_store
 from service.front_door import UNLOGGED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "larger-than-one-machine.md").read_text(encoding="utf-8")
@@ -17,13 +19,23 @@ def kubernetes_objects():
 
 def test_the_kubernetes_sketch_is_yaml_of_named_objects():
     assert [one["kind"] for one in kubernetes_objects()] == [
-        "RayJob", "Deployment", "Service", "HorizontalPodAutoscaler",
+        "RayJob", "ConfigMap", "Deployment", "Service", "HorizontalPodAutoscaler",
     ]  # fmt: skip
-    assert all("apiVersion" in one and "name" in one["metadata"] and "spec" in one for one in kubernetes_objects())
+    for one in kubernetes_objects():
+        assert "apiVersion" in one
+        assert "name" in one["metadata"]
+        assert "data" in one if one["kind"] == "ConfigMap" else "spec" in one
+
+
+def test_the_config_map_is_a_folder_that_names_its_store(tmp_path):
+    (store,) = (one for one in kubernetes_objects() if one["kind"] == "ConfigMap")
+    for name, text in store["data"].items():
+        (tmp_path / name).write_text(text)
+    assert parse_address(read_store(tmp_path)).uri == "http://milvus:19530"
 
 
 def test_the_probes_ask_routes_of_the_service_at_its_port():
-    _, deployment, service, _ = kubernetes_objects()
+    _, _, deployment, service, _ = kubernetes_objects()
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     probes = [container[name]["httpGet"] for name in ("livenessProbe", "readinessProbe")]
     assert [probe["path"] for probe in probes] == ["/livez", "/readyz"]
