@@ -11,7 +11,6 @@ import os
 import pickle
 import random
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -21,15 +20,16 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 import requests
 import schemathesis
+from guard import GOOD, Guard
 from hostile_pictures import bombs, mutated, originals, polyglots, sizes_that_lie
+from hostile_texts import FILTERS, TRAVERSALS
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from live_server import LiveServer, serving
 from schemathesis.generation import GenerationMode
-from served_catalogue import COLOURS, build_served_catalogue, drawn_picture, encoded
+from served_catalogue import build_served_catalogue
 
 from encoder.bundle import Bundle
 from encoder.errors import PictureError
@@ -47,7 +47,6 @@ LIMITS = {
     "LODISC_HEAD_TIMEOUT_S": "2",
 }
 MOST_GROWTH = 200 * 2**20
-GOOD = encoded(drawn_picture(COLOURS["Viridis/lime"], 7))
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
 OTHER_PATHS = (
     "/no/such",
@@ -57,66 +56,6 @@ OTHER_PATHS = (
     "/items/",
     "/page/x",
 )
-
-
-class Guard:
-    """Asks for something good over and over, watches the processes, and notes what was not as it should be."""
-
-    def __init__(self, server: LiveServer, key: str) -> None:
-        self.complaints: list[str] = []
-        self.num_right = 0
-        self._client = httpx.Client(
-            base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
-        )
-        self._expected = self._ask()
-        self._root = psutil.Process(server.process.pid)
-        self._processes = self._alive()
-        self.memory_before = self.memory = self._memory()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="guard")
-        self._thread.start()
-
-    def close(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._client.close()
-
-    def look(self) -> None:
-        """What holds after every test."""
-        assert self._alive() == self._processes
-        before = self.num_right
-        deadline = time.monotonic() + 30
-        while self.num_right < before + 2 and not self.complaints and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert self.complaints == []
-        assert self.num_right >= before + 2
-
-    def _ask(self) -> tuple[Any, Any]:
-        # Among the items that were there from the start, whatever a test puts beside them.
-        found = self._client.post("/search", files={"images": ("a.png", GOOD)}, data={"filter": "exists(genus)"})
-        embedded = self._client.post("/embed?encoding=base64", files={"images": ("a.png", GOOD)})
-        found.raise_for_status()
-        embedded.raise_for_status()
-        matches = [(match["id"], round(match["score"], 4)) for match in found.json()["matches"]]
-        return matches, embedded.json()["results"]
-
-    def _run(self) -> None:
-        while not self._ended.wait(0.05):
-            try:
-                answer = self._ask()
-            except Exception as error:  # whatever it is, the main thread tells of it
-                self.complaints.append(repr(error))
-                continue
-            if answer != self._expected:
-                self.complaints.append(f"{answer} instead of {self._expected}")
-            self.memory = max(self.memory, self._memory())
-            self.num_right += 1
-
-    def _alive(self) -> set[int]:
-        return {process.pid for process in (self._root, *self._root.children(recursive=True))}
-
-    def _memory(self) -> int:
-        return max(process.memory_info().rss for process in self._root.children(recursive=True))
 
 
 @pytest.fixture(scope="module")
@@ -459,11 +398,9 @@ def test_pickles_are_refused_on_every_route(
     marker.rmdir()
     for path in paths_of(http):
         for method in METHODS[:-2]:
-            for content_type in PICKLES[:1] if method in ("GET", "HEAD") else PICKLES:
+            for content_type in PICKLES if method == "POST" else PICKLES[:1]:
                 headers = {"Content-Type": content_type}
-                answer = http.request(method, path, content=body, headers=headers)
-                # /livez is answered whatever is sent with it, and nothing of it is read.
-                assert answer.status_code == 415 or needed_scope(method, path) is None, (method, path)
+                assert http.request(method, path, content=body, headers=headers).status_code == 415, (method, path)
     for content_type in (*PICKLES, "application/json", "application/octet-stream", "multipart/form-data; boundary=X"):
         headers = {"Authorization": f"Bearer {keys['write']}", "Content-Type": content_type}
         for path in ("/embed", "/search"):
@@ -474,21 +411,6 @@ def test_pickles_are_refused_on_every_route(
 def paths_of(http: httpx.Client) -> list[str]:
     described = http.get("/openapi.json").json()["paths"]
     return [*(path.replace("{id}", "a.png") for path in described), *OTHER_PATHS]
-
-
-TRAVERSALS = [
-    f"{step * depth}{goal}"
-    for step in (
-        "../", "..\\", "%2e%2e/", "..%2f", "%2e%2e%2f", "%252e%252e%252f", "..%c0%af", "%c0%ae%c0%ae/", "....//",
-    )
-    for depth in (1, 6)
-    for goal in ("keys.json", "catalogue/keys.json", "etc/passwd")
-] + [
-    "/etc/passwd", "//etc/passwd", "%2fetc%2fpasswd", "file:%2f%2f%2fetc%2fpasswd", "C:%5cWindows%5cwin.ini", "%00",
-    "a%00/../keys.json", "keys.json%00.png", "..;/keys.json", "%ff%fe", "%f0%82%82%ac", "%u002e%u002e/", ".", "..", "~",
-    "%0d%0aSet-Cookie:a=b", "%e2%80%a8", "x" * 8000, "%2e" * 3000,
-    "aux", "nul", "-rf", "/items", "$(id)", "`id`", "'; DROP TABLE items;--",
-]  # fmt: skip
 
 
 def test_no_path_reaches_the_file_system(
@@ -527,15 +449,6 @@ def test_an_id_is_a_text_and_never_a_path(http: httpx.Client, folder: Path) -> N
         assert http.get(f"{at}/thumbnail").status_code == 200
         assert http.delete(at).status_code == 204
     assert not list(folder.parent.rglob("*escaped*"))
-
-
-FILTERS = [
-    "1; DROP TABLE items", "id == '' OR 1=1 --", "id == 'a' UNION SELECT * FROM meta", "(" * 5000, "not " * 5000,
-    "load_extension('x')", "id == char(0)", "id == '\0'", "[id] == readfile('/etc/passwd')", "genus == '%s%s%n'",
-    "é == 1", "id in (" + ",".join(["'a'"] * 5000) + ")", "year > 1e999", "year > " + "9" * 5000, "a.b == 1",
-    "'a' == 'a'", "\ud7ff",
-    " and ".join(["genus == 'Rubra'"] * 1000), "contains(id, '" + "%_" * 4000 + "')", "startswith(id, '*?[')",
-]  # fmt: skip
 
 
 def test_filters_are_read_and_never_run(http: httpx.Client) -> None:

@@ -39,6 +39,8 @@ def test_what_a_person_can_mend(catalogue: Path, other_bundle: Path, tmp_path: P
     assert "lodisc index build" in refused(str(catalogue), "--bundle", str(other_bundle))
     assert "--insecure" in refused(str(catalogue), "--host", "0.0.0.0")
     assert "--insecure" in refused(str(catalogue), "--host", "::")
+    assert "https://example.org" in refused(str(catalogue), "--cors-origin", "*")
+    assert "cannot be read" in refused(str(catalogue), "--keys", str(tmp_path / "missing"))
     assert "IP address" in refused(str(catalogue), "--host", "example.invalid")
     assert "--port" in refused(str(catalogue), "--port", "70000")
     assert "--workers" in refused(str(catalogue), "--workers", "0")
@@ -117,3 +119,6 @@ def test_readyz_says_why_until_the_catalogue_is_there(catalogue: Path, tmp_path:
         late.symlink_to(catalogue)
         wait_until_ready(url)
         assert httpx.get(f"{url}/stats", trust_env=False).json()["catalogue"]["items"] > 0
+        # Without keys it answers this machine only, although `lodisc serve` had no part in it.
+        elsewhere = httpx.get(f"{url}/stats", headers={"Host": "a.example"}, trust_env=False)
+        assert (elsewhere.status_code, elsewhere.json()["error"]["code"]) == (403, "not_local")
