@@ -42,6 +42,7 @@ def samples():
 
 
 SAMPLES = samples()
+FAMILIES = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in SAMPLES}
 OF_THE_SCRAPE = {"instance", "job", "pod", "namespace"}
 
 
@@ -90,8 +91,7 @@ def test_the_dashboard_shows_what_there_is():
         check_query(query)
     # Every metric is shown.
     shown = {name for query in queries for name in re.findall(r"\blodisc_\w+", query)}
-    families = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in SAMPLES}
-    assert {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in shown} == families
+    assert {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in shown} == FAMILIES
     source = load("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]["uid"]
     assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source}
     variables = {variable["name"] for variable in dashboard["templating"]["list"]}
@@ -228,3 +228,12 @@ def test_kubernetes():
     (rule,) = load("kubernetes/prometheus-adapter.yaml")["rules"]["custom"]
     assert rule["name"]["as"] == metric["metric"]["name"]
     check_query(rule["metricsQuery"].replace("<<.LabelMatchers>>", "").replace("<<.GroupBy>>", "pod"))
+
+
+@pytest.mark.parametrize("page", sorted((PROJECT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_what_the_pages_name_is_there(page):
+    text = page.read_text()
+    assert set(re.findall(r"\blodisc_\w+", text)) <= SAMPLES.keys() | FAMILIES | {"lodisc_"}
+    assert {name for name in re.findall(r"\bLODISC_\w+", text) if name != PREFIX} <= SETTINGS | {"LODISC_PORT"}
+    for path in re.findall(r"`((?:deploy|service|bundles)/[\w./-]+)`", text):
+        assert (PROJECT / path).exists(), path
