@@ -119,6 +119,8 @@ def test_prometheus_reads_the_metrics_of_the_server():
     ((host, port),) = [target.split(":") for target in job["static_configs"][0]["targets"]]
     assert host in compose["services"]
     assert port == exposed_port()
+    key = Path(job["authorization"]["credentials_file"])
+    assert key.name in compose["services"]["prometheus"]["secrets"]
     assert all((DEPLOY / "prometheus" / name).is_file() for name in prometheus["rule_files"])
 
 
@@ -167,7 +169,9 @@ def test_compose():
     assert server["cap_drop"] == ["ALL"]
     assert server["environment"]["LODISC_CATALOGUE"] == server["volumes"][0].rpartition(":")[2]
     assert int(server["environment"]["LODISC_THREADS"]) == server["cpus"]
+    assert Path(server["environment"]["LODISC_KEYS"]).name in server["secrets"]
     for one in compose["services"].values():
+        assert set(one.get("secrets", ())) <= compose["secrets"].keys()
         assert all(port.startswith("127.0.0.1:") for port in one.get("ports", ()))
         assert set(one["networks"]) <= compose["networks"].keys()
         for volume in one["volumes"]:
@@ -201,6 +205,8 @@ def test_kubernetes():
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert mounted.keys() <= {volume["name"] for volume in pod["volumes"]}
+        if "keys" in mounted:
+            assert str(Path(environment["LODISC_KEYS"]).parent) == mounted["keys"]
         assert mounted["catalogue"] == environment["LODISC_CATALOGUE"]
     assert pod["securityContext"]["runAsUser"] == 10001  # of the image
     # The server's own time to finish fits into what it is given before it is killed.
