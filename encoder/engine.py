@@ -4,6 +4,8 @@ A provider that was asked for and is not active is an error: a GPU that is silen
 there is. Where a person has allowed a fallback, the provider is left out with a statement that they get to see.
 """
 
+import encoder.no_telemetry  # isort: skip  # noqa: F401 - before ONNX Runtime is loaded
+
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The float16 variant, for GPUs: half the file, and twice the speed or more where there are tensor cores."""
 
+import encoder.no_telemetry  # isort: skip  # noqa: F401 - before ONNX Runtime is loaded
+
 from pathlib import Path
 
 import onnx

@@ -4,6 +4,8 @@ Weights are quantised a channel at a time and to seven bits: on processors witho
 neighbours overflow the sixteen bits they are added in, and the embedding's cosine falls from 0.9999 to 0.967.
 """
 
+import encoder.no_telemetry  # isort: skip  # noqa: F401 - before ONNX Runtime is loaded
+
 import logging
 from collections.abc import Iterator
 from pathlib import Path

@@ -42,6 +42,7 @@ def samples():
 
 
 SAMPLES = samples()
+FAMILIES = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in SAMPLES}
 OF_THE_SCRAPE = {"instance", "job", "pod", "namespace"}
 
 
@@ -90,8 +91,7 @@ def test_the_dashboard_shows_what_there_is():
         check_query(query)
     # Every metric is shown.
     shown = {name for query in queries for name in re.findall(r"\blodisc_\w+", query)}
-    families = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in SAMPLES}
-    assert {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in shown} == families
+    assert {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in shown} == FAMILIES
     source = load("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]["uid"]
     assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source}
     variables = {variable["name"] for variable in dashboard["templating"]["list"]}
@@ -119,6 +119,8 @@ def test_prometheus_reads_the_metrics_of_the_server():
     ((host, port),) = [target.split(":") for target in job["static_configs"][0]["targets"]]
     assert host in compose["services"]
     assert port == exposed_port()
+    key = Path(job["authorization"]["credentials_file"])
+    assert key.name in compose["services"]["prometheus"]["secrets"]
     assert all((DEPLOY / "prometheus" / name).is_file() for name in prometheus["rule_files"])
 
 
@@ -167,7 +169,9 @@ def test_compose():
     assert server["cap_drop"] == ["ALL"]
     assert server["environment"]["LODISC_CATALOGUE"] == server["volumes"][0].rpartition(":")[2]
     assert int(server["environment"]["LODISC_THREADS"]) == server["cpus"]
+    assert Path(server["environment"]["LODISC_KEYS"]).name in server["secrets"]
     for one in compose["services"].values():
+        assert set(one.get("secrets", ())) <= compose["secrets"].keys()
         assert all(port.startswith("127.0.0.1:") for port in one.get("ports", ()))
         assert set(one["networks"]) <= compose["networks"].keys()
         for volume in one["volumes"]:
@@ -201,6 +205,8 @@ def test_kubernetes():
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert mounted.keys() <= {volume["name"] for volume in pod["volumes"]}
+        if "keys" in mounted:
+            assert str(Path(environment["LODISC_KEYS"]).parent) == mounted["keys"]
         assert mounted["catalogue"] == environment["LODISC_CATALOGUE"]
     assert pod["securityContext"]["runAsUser"] == 10001  # of the image
     # The server's own time to finish fits into what it is given before it is killed.
@@ -228,3 +234,12 @@ def test_kubernetes():
     (rule,) = load("kubernetes/prometheus-adapter.yaml")["rules"]["custom"]
     assert rule["name"]["as"] == metric["metric"]["name"]
     check_query(rule["metricsQuery"].replace("<<.LabelMatchers>>", "").replace("<<.GroupBy>>", "pod"))
+
+
+@pytest.mark.parametrize("page", sorted((PROJECT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_what_the_pages_name_is_there(page):
+    text = page.read_text()
+    assert set(re.findall(r"\blodisc_\w+", text)) <= SAMPLES.keys() | FAMILIES | {"lodisc_"}
+    assert {name for name in re.findall(r"\bLODISC_\w+", text) if name != PREFIX} <= SETTINGS | {"LODISC_PORT"}
+    for path in re.findall(r"`((?:deploy|service|bundles)/[\w./-]+)`", text):
+        assert (PROJECT / path).exists(), path
