@@ -10,6 +10,7 @@ from encoder.errors import CatalogueBusyError, CatalogueError, CatalogueNotFound
 from index.milvus.address import MilvusAddress
 
 _NO_COLLECTION = 100
+_REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _WORDS_OF_REFUSAL = ("auth check", "authenticat", "unauthorized", "permission", "privilege")
 
 
@@ -41,7 +42,7 @@ def _told(address: MilvusAddress, error: Exception) -> CatalogueError:
             f"there is no collection at {address.text} any more; fill it anew: "
             f"lodisc index build CATALOGUE --images SOURCE --bundle BUNDLE --store {address.text} --fresh"
         )
-    if any(word in lowered for word in _WORDS_OF_REFUSAL):
+    if _is_refused(error) or any(word in lowered for word in _WORDS_OF_REFUSAL):
         return CatalogueError(
             f"Milvus at {address.text} refuses access; set LODISC_MILVUS_TOKEN to USER:PASSWORD or a key"
         )
@@ -50,3 +51,14 @@ def _told(address: MilvusAddress, error: Exception) -> CatalogueError:
             f"Milvus at {address.text} cannot be reached in time ({message}); see that it runs, and host and port"
         )
     return CatalogueError(f"Milvus at {address.text} refused: {message}")
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Whether the server refused who asks; pymilvus says then that it cannot connect, because of the true error."""
+    seen: list[BaseException] = []  # pymilvus has errors that are their own cause
+    while error is not None and error not in seen:
+        if isinstance(error, grpc.Call) and error.code() in _REFUSALS:
+            return True
+        seen.append(error)
+        error = error.__cause__ if error.__cause__ not in (None, error) else error.__context__
+    return False

@@ -1,4 +1,4 @@
-"""Generated items and filters, each with a naive interpreter over the items as dictionaries; and what SQL finds."""
+"""Generated items and filters, each with a naive interpreter of it over dictionaries; and what SQL finds."""
 
 import operator
 import sqlite3

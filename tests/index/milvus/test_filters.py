@@ -43,7 +43,7 @@ def found_keys(catalogue, text):
     st.lists(items.filter(lambda item: item["id"]), max_size=8, unique_by=lambda item: item["id"]),
     st.lists(expressions, min_size=1, max_size=8),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_milvus_finds_what_a_naive_interpreter_finds(catalogue, of_items, of_expressions):
     fill(catalogue, of_items)
     for text, rule in of_expressions:
