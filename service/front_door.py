@@ -127,7 +127,8 @@ class FrontDoor:
         if refused or scope["path"] not in UNLOGGED:
             # ascii() escapes what could break the line or pretend to be another one.
             path = ascii(scope["path"])[1:-1][:200]
-            facts = {"method": scope["method"], "path": path, "status": status, "ms": seconds * 1e3, "id": request_id}
+            ms = round(seconds * 1e3, 3)
+            facts = {"method": scope["method"], "path": path, "status": status, "ms": ms, "id": request_id}
             line = "%(method)s %(path)s %(status)d %(ms).1f ms id=%(id)s"
             if refused:
                 facts, line = {**facts, "refused": refused}, f"{line} refused=%(refused)s"
