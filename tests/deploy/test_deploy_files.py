@@ -16,7 +16,7 @@ from prometheus_client import Histogram
 
 from service.metrics import Metrics
 from service.routes import ROUTES
-from service.settings import PREFIX, Settings
+from service.settings import OF_OTHERS, PREFIX, Settings
 
 PROJECT = Path(__file__).parents[2]
 DEPLOY = PROJECT / "deploy"
@@ -240,6 +240,6 @@ def test_kubernetes():
 def test_what_the_pages_name_is_there(page):
     text = page.read_text()
     assert set(re.findall(r"\blodisc_\w+", text)) <= SAMPLES.keys() | FAMILIES | {"lodisc_"}
-    assert {name for name in re.findall(r"\bLODISC_\w+", text) if name != PREFIX} <= SETTINGS | {"LODISC_PORT"}
+    assert {name for name in re.findall(r"\bLODISC_\w+", text) if name != PREFIX} <= SETTINGS | OF_OTHERS | {"LODISC_PORT"}
     for path in re.findall(r"`((?:deploy|service|bundles)/[\w./-]+)`", text):
         assert (PROJECT / path).exists(), path
