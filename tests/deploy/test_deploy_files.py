@@ -240,6 +240,7 @@ def test_kubernetes():
 def test_what_the_pages_name_is_there(page):
     text = page.read_text()
     assert set(re.findall(r"\blodisc_\w+", text)) <= SAMPLES.keys() | FAMILIES | {"lodisc_"}
-    assert {name for name in re.findall(r"\bLODISC_\w+", text) if name != PREFIX} <= SETTINGS | OF_OTHERS | {"LODISC_PORT"}
+    known = SETTINGS | OF_OTHERS | {PREFIX, "LODISC_PORT"}
+    assert set(re.findall(r"\bLODISC_\w+", text)) <= known
     for path in re.findall(r"`((?:deploy|service|bundles)/[\w./-]+)`", text):
         assert (PROJECT / path).exists(), path
