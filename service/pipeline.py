@@ -96,11 +96,14 @@ class Pipeline:
     async def _encode_all(
         self, pictures: Sequence[bytes], client: str, attention: bool, stages: Stages
     ) -> list[EncodedPicture | PictureError]:
-        async with asyncio.TaskGroup() as group:  # cancelled as one
-            tasks = [
-                group.create_task(self._encode_one(data, position, client, attention, stages))
-                for position, data in enumerate(pictures)
-            ]
+        try:
+            async with asyncio.TaskGroup() as group:  # cancelled as one
+                tasks = [
+                    group.create_task(self._encode_one(data, position, client, attention, stages))
+                    for position, data in enumerate(pictures)
+                ]
+        except ExceptionGroup as failed:  # what is no fault of a picture fails the request: the first tells why
+            raise failed.exceptions[0] from failed
         return [task.result() for task in tasks]
 
     async def _encode_one(
