@@ -303,7 +303,7 @@ def test_metrics_count_by_route_and_never_by_raw_path(http: httpx.Client) -> Non
 
 
 def test_docs_and_page_load_nothing_from_elsewhere(http: httpx.Client) -> None:
-    for path in ("/", "/docs", "/page/app.js", "/page/docs.js", "/page/style.css", "/page/icon.svg"):
+    for path in ("/", "/docs", *(f"/page/{name}" for name in FILES)):
         answer = http.get(path)
         assert answer.status_code == 200
         assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
