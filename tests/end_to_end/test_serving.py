@@ -16,6 +16,7 @@ from served_catalogue import COLOURS, SPECIMENS, build_served_catalogue, drawn_p
 
 from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
+from service.web_pages import FILES
 
 PROJECT = Path(__file__).parents[2]
 PINK = COLOURS["Rubra/pink rose"]
