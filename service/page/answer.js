@@ -74,7 +74,7 @@ function showMatches({ matches, prediction, timing_ms: { total } }, filtered) {
     ? "The catalogue has no other picture that the filter lets through."
     : "The catalogue has no other picture.";
   byId("results-title").textContent =
-    total === undefined ? "Nearest pictures" : `Nearest pictures, in ${Math.round(total)} ms`;
+    total === undefined ? "Nearest pictures" : `Nearest pictures, in ${Math.round(total)}\u00a0ms`;
   const vote = prediction.label ? `, voted ${prediction.label}` : "";
   byId("status").textContent = `${plural(matches.length, "match", "matches")}${vote}`;
 }
