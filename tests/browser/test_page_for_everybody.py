@@ -65,6 +65,7 @@ def test_everything_by_keyboard_alone(page: Page) -> None:
     tab_to(page, "k")
     page.keyboard.press("ArrowDown")
     expect(page.locator("#k")).to_have_value("24")
+    expect(page.locator("#results")).not_to_have_attribute("aria-busy", "true")  # its answer makes the cards anew
     for key in ("Enter", "Space"):
         item = str(cards.first.get_attribute("data-id"))
         tab_to(page, item)
