@@ -13,8 +13,11 @@ from service.conditional import respond
 
 PAGE_DIR = Path(__file__).parent / "page"
 FILES = {
+    "answer.js": "text/javascript; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
     "docs.js": "text/javascript; charset=utf-8",
+    "elements.js": "text/javascript; charset=utf-8",
+    "server.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }

@@ -1,22 +1,18 @@
 """The search page of a server with keys: it asks for one, keeps it in the tab, and sends it for the pictures too."""
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_findings import serious_findings
 from live_server import LiveServer, serving
-from playwright.sync_api import Page, expect, sync_playwright
-from served_catalogue import COLOURS, build_served_catalogue, drawn_picture, encoded
+from playwright.sync_api import Browser, Page, expect
+from served_catalogue import build_served_catalogue
+from watched_page import picture_file, watched_page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="chromium is not installed; run scripts/install-debian-packages.sh"
-)
-PICTURE = {"name": "lime.png", "mimeType": "image/png", "buffer": encoded(drawn_picture(COLOURS["Viridis/lime"], 50))}
 UNKNOWN_KEY = f"lodisc_{'0' * 12}_{'A' * 43}"
 
 
@@ -41,20 +37,9 @@ def server(catalogue: Path, key: str) -> Iterator[LiveServer]:
 
 
 @pytest.fixture
-def page(server: LiveServer) -> Iterator[Page]:
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
-        )
-        page = browser.new_page(viewport={"width": 1200, "height": 800})
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(server.url)
-        yield page
-        browser.close()
-    # Chromium itself writes a line for each answer that is no 2xx, as for a request without a key.
-    assert [text for text in complaints if "status of 401" not in text] == []
+def page(browser: Browser, server: LiveServer) -> Iterator[Page]:
+    with watched_page(browser, server.url, refusals=(401,)) as opened:
+        yield opened
 
 
 def test_a_key_is_asked_for_and_opens_everything(page: Page, key: str) -> None:
@@ -71,7 +56,7 @@ def test_a_key_is_asked_for_and_opens_everything(page: Page, key: str) -> None:
     expect(page.locator("#facts")).to_contain_text("16 pictures")
     expect(page.locator("#key-form")).to_be_hidden()
     expect(page.get_by_role("alert")).to_be_hidden()
-    page.set_input_files("#files", files=[PICTURE])  # type: ignore[list-item]
+    page.set_input_files("#files", files=[picture_file()])
     cards = page.locator(".card")
     expect(cards).to_have_count(12)
     expect(page.locator("#name")).to_have_text("lime")
@@ -101,3 +86,15 @@ def test_the_form_fits_a_narrow_screen(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 700})
     expect(page.get_by_label("This server asks for a key")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_has_nothing_serious_against_the_form(browser: Browser, server: LiveServer, scheme: str) -> None:
+    options = {"bypass_csp": True, "color_scheme": scheme, "reduced_motion": "reduce"}
+    with watched_page(browser, server.url, refusals=(401,), **options) as page:
+        expect(page.get_by_label("This server asks for a key")).to_be_focused()
+        assert serious_findings(page) == []
+        page.get_by_label("This server asks for a key").fill(UNKNOWN_KEY)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("no key of this server")
+        assert serious_findings(page) == []

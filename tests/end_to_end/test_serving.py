@@ -16,6 +16,7 @@ from served_catalogue import COLOURS, SPECIMENS, build_served_catalogue, drawn_p
 
 from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
+from service.web_pages import FILES
 
 PROJECT = Path(__file__).parents[2]
 PINK = COLOURS["Rubra/pink rose"]
@@ -303,7 +304,7 @@ def test_metrics_count_by_route_and_never_by_raw_path(http: httpx.Client) -> Non
 
 
 def test_docs_and_page_load_nothing_from_elsewhere(http: httpx.Client) -> None:
-    for path in ("/", "/docs", "/page/app.js", "/page/docs.js", "/page/style.css", "/page/icon.svg"):
+    for path in ("/", "/docs", *(f"/page/{name}" for name in FILES)):
         answer = http.get(path)
         assert answer.status_code == 200
         assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")

@@ -1,0 +1,47 @@
+// The server that the page came from, and the key that it may ask for. No other host is ever asked.
+
+const KEY_CODES = new Set(["key_missing", "key_refused", "scope_too_small"]);
+const KEY_NAME = "lodisc-key";
+
+export const asksForKey = (error) => KEY_CODES.has(error.code);
+export const storedKey = () => sessionStorage.getItem(KEY_NAME); // gone with the tab, and never sent but to this server
+export const storeKey = (key) => sessionStorage.setItem(KEY_NAME, key);
+export const forgetKey = () => sessionStorage.removeItem(KEY_NAME);
+
+export const thumbnailOf = (id) => `/items/${id.split("/").map(encodeURIComponent).join("/")}/thumbnail`;
+
+/** The options of a request, with the key if there is one. */
+function withKey(options = {}) {
+  const key = storedKey();
+  return key ? { ...options, headers: { ...options.headers, Authorization: `Bearer ${key}` } } : options;
+}
+
+/** Show a picture of the server. A browser sends no header of ours for an image, so with a key it is fetched. */
+export async function showPicture(image, path) {
+  if (!storedKey() || path.startsWith("blob:")) {
+    image.src = path;
+    return;
+  }
+  const response = await fetch(path, withKey()).catch(() => null);
+  const url = response && response.ok ? URL.createObjectURL(await response.blob()) : null;
+  image.loading = "eager"; // its bytes are here already, and are let go of once it is loaded
+  image.onload = image.onerror = () => url && URL.revokeObjectURL(url);
+  image.src = url || path;
+}
+
+/** The answer's JSON, or an Error that carries the server's own words. */
+export async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, withKey(options));
+  } catch {
+    throw new Error("The server does not answer. Is it still running?");
+  }
+  const document = await response.json().catch(() => null);
+  if (response.ok && document) return document;
+  const said = document && document.error;
+  const error = new Error(said ? said.message : `The server answered ${response.status} without saying why.`);
+  error.code = said ? said.code : null;
+  error.pictures = (said && said.detail && said.detail.pictures) || [];
+  throw error;
+}
