@@ -10,7 +10,8 @@ from served_catalogue import build_served_catalogue
 from watched_page import CHROMIUM, watched_page
 
 
-@pytest.fixture(scope="session")
+# Of one file, not of the session: Playwright keeps an event loop running in this thread, in which no other can be begun.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("chromium is not installed; run scripts/install-debian-packages.sh")
@@ -23,7 +24,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[LiveServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[LiveServer]:
     folder = tmp_path_factory.mktemp("served")
     catalogue = build_served_catalogue(folder, tiny_bundle)
     with serving(catalogue, folder / "log.txt") as running:

@@ -43,7 +43,7 @@ def test_codes_tell_errors_apart():
 
 def test_exit_codes_and_statuses_are_those_of_the_contract():
     """2 where the arguments or the files they name are at fault, 1 otherwise."""
-    ours = ["LodiscError", "ParityError", "CatalogueCorruptError", "TrainingError"]
+    ours = ["LodiscError", "ParityError", "CatalogueCorruptError", "TrainingError", "ClusterError"]
     assert [name for name in tree(errors.LodiscError) if getattr(errors, name).exit_code == 1] == ours
     statuses = {
         "InputError": 400,

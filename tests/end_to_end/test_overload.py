@@ -81,7 +81,7 @@ def test_the_work_for_a_client_that_went_away_is_dropped(server: LiveServer) -> 
     body += b"--%b--\r\n" % boundary
     gone_before = metric(server, 'lodisc_refusals_total{code="client_gone"}')
     with socket.create_connection((address[0], int(address[1]))) as connection:
-        head = "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b0undary\r\n"
+        head = "POST /embed HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b0undary\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         time.sleep(0.02)
     deadline = time.monotonic() + 20

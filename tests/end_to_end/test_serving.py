@@ -97,7 +97,13 @@ def test_search_by_picture_embedding_and_item_agree(http: httpx.Client) -> None:
     assert (prediction["label"], prediction["rank"]) == ("pink rose", "species")
     assert 0 < prediction["confidence"] <= 1
     assert prediction["unknown"] is None
-    assert {"read", "decode", "queue", "encode", "search", "total"} <= set(by_picture["timing_ms"])
+
+
+def test_the_time_of_each_stage_is_told(http: httpx.Client) -> None:
+    never_asked = encoded(drawn_picture((230, 120, 140), 4711))
+    first, again = (http.post("/search", files=files(never_asked)).json()["timing_ms"] for _ in range(2))
+    assert set(first) == {"read", "decode", "queue", "encode", "search", "total"}
+    assert set(again) == {"read", "search", "total"}  # from the cache
 
 
 def test_an_indexed_picture_finds_itself_first(http: httpx.Client, catalogue: Path) -> None:

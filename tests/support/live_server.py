@@ -13,6 +13,7 @@ from pathlib import Path
 
 READY = re.compile(r"ready: (http://\S+)")
 START_S = 60
+ATTEMPTS = 3
 
 
 @dataclass
@@ -37,27 +38,34 @@ def serving(
 ) -> Iterator[LiveServer]:
     """Serve a catalogue until the block ends."""
     command = [sys.executable, "-m", "lodisc", "serve", str(catalogue), "--port", "0", *flags]
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, **(environment or {})},
-        )
-    server = LiveServer("", process, log_path)
+    server = _started(command, log_path, {**os.environ, **(environment or {})})
     try:
-        deadline = time.monotonic() + START_S
-        while not (found := READY.search(server.log())):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"the server did not start:\n{server.log()}")
-            time.sleep(0.05)
-        server.url = found[1]
         yield server
     finally:
         try:
             server.stop()
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            server.process.kill()
+            server.process.wait()
             raise
+
+
+def _started(command: list[str], log_path: Path, environment: dict[str, str]) -> LiveServer:
+    for _ in range(ATTEMPTS):
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[2], env=environment
+            )
+        server = LiveServer("", process, log_path)
+        deadline = time.monotonic() + START_S
+        while not (found := READY.search(server.log())) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if found:
+            server.url = found[1]
+            return server
+        process.kill()
+        process.wait()
+        # BentoML looks for free ports of its own and binds them later: two servers that start at once may meet there.
+        if "Address already in use" not in server.log():
+            break
+    raise AssertionError(f"the server did not start:\n{server.log()}")
