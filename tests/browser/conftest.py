@@ -10,7 +10,7 @@ from served_catalogue import build_served_catalogue
 from watched_page import CHROMIUM, watched_page
 
 
-# Of one file, not of the session: Playwright keeps an event loop running in this thread, in which no other can be begun.
+# Of one file, not of the session: Playwright keeps an event loop running in this thread, and no other can be begun.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
