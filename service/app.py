@@ -53,6 +53,9 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
     )
     runtime.start()
     try:
+        if settings.workers > 1:
+            # Connections go to any worker that takes them: one that is not ready yet leaves them to the others.
+            await runtime.tried()
         with draining_first(runtime.drain, settings.drain_s):
             yield
     finally:

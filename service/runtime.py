@@ -80,7 +80,9 @@ class Runtime:
         self._reason = "the encoder and the catalogue are being opened"
         self._draining = False
         self._opening: asyncio.Task[None] | None = None
-        self._retired: dict[asyncio.Task[None], Serving] = {}  # what closes them, and when it may
+        self._tried = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._retired: set[asyncio.Task[None]] = set()  # each closes what was served before, when it may
         self._catalogue_threads = ThreadPoolExecutor(NUM_CATALOGUE_THREADS, "lodisc-catalogue")
 
     @property
@@ -108,6 +110,10 @@ class Runtime:
         """Begin to open, in the background."""
         self._opening = asyncio.create_task(self._open_and_watch())
 
+    async def tried(self) -> None:
+        """Return once what is served is open, or could not be opened at the first attempt."""
+        await self._tried.wait()
+
     def drain(self) -> None:
         """Say no at /readyz, and go on answering."""
         self._draining = True
@@ -119,10 +125,10 @@ class Runtime:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._opening
         serving, self._serving, self._reason = self._serving, None, "the server is shutting down"
-        for task in self._retired:
-            task.cancel()
-        for one in [*self._retired.values(), *([serving] if serving is not None else [])]:
-            await asyncio.to_thread(_close, one)
+        self._ending.set()
+        await asyncio.gather(*self._retired)
+        if serving is not None:
+            await asyncio.to_thread(_close, serving)
         self._catalogue_threads.shutdown(cancel_futures=True)
 
     async def in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -154,14 +160,15 @@ class Runtime:
         """Answer from another catalogue from now on."""
         old, self._serving = self.serving, fresh
         closing = asyncio.create_task(self._close_later(old))
-        self._retired[closing] = old
-        closing.add_done_callback(lambda task: self._retired.pop(task, None))
+        self._retired.add(closing)
+        closing.add_done_callback(self._retired.discard)
         self.metrics.swaps.labels(outcome="done").inc()
         logger.info("now serving %s, encoder %s", fresh.catalogue.path, fresh.manifest.name)
 
     async def _close_later(self, old: Serving) -> None:
         # A request takes hold of what is served before it reads its body, and lets go within its deadline.
-        await asyncio.sleep(self.settings.body_timeout_s + 2 * self.settings.deadline_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), self.settings.body_timeout_s + 2 * self.settings.deadline_s)
         await asyncio.to_thread(_close, old)
 
     async def _open_until_it_works(self) -> None:
@@ -172,16 +179,17 @@ class Runtime:
                 if str(error) != self._reason:
                     logger.warning("cannot serve yet, trying every %g s: %s", RETRY_S, error)
                 self._reason = str(error)
-                await asyncio.sleep(RETRY_S)
             except Exception:
                 # A bug of ours. Nobody awaits this task, so what is not written here is never seen.
                 if self._reason != FAILED:
                     logger.exception("cannot serve yet, trying every %g s", RETRY_S)
                 self._reason = FAILED
-                await asyncio.sleep(RETRY_S)
             else:
                 num_items = await self.in_thread(self._serving.catalogue.count)
                 logger.info("ready: %d items, bundle %s", num_items, self._serving.manifest.name)
+            self._tried.set()
+            if self._serving is None:
+                await asyncio.sleep(RETRY_S)
 
     async def _open_shielded(self) -> Serving:
         """Open in a thread; if the process is told to stop meanwhile, close what was opened after all."""

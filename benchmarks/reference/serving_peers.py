@@ -10,7 +10,10 @@ import os
 import sys
 from pathlib import Path
 
+import litserve
 import numpy as np
+import uvicorn
+from fastapi import FastAPI, UploadFile
 
 from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
@@ -31,9 +34,6 @@ def load():
 
 def serve_fastapi(port):
     """A plain endpoint that FastAPI runs in its thread pool."""
-    import uvicorn
-    from fastapi import FastAPI, UploadFile
-
     app = FastAPI()
     encoder, pixels_of = load()
 
@@ -48,31 +48,36 @@ def serve_fastapi(port):
     uvicorn.run(app, port=port, log_level="error")
 
 
+class Api(litserve.LitAPI):
+    """Decoding beside a batching loop, which LitServe runs in a process of its own."""
+
+    def setup(self, device):
+        """Load the encoder."""
+        self.encoder, self.pixels_of = load()
+
+    def decode_request(self, request):
+        """The input of one picture."""
+        return self.pixels_of(request["image"].file.read())
+
+    def batch(self, inputs):
+        """Of several."""
+        return np.stack(inputs)
+
+    def predict(self, pixels):
+        """Encode a batch."""
+        return self.encoder.encode(pixels).embedding_BD
+
+    def unbatch(self, output):
+        """To each its own."""
+        return list(output)
+
+    def encode_response(self, output):
+        """As JSON."""
+        return {"embedding": output.tolist()}
+
+
 def serve_litserve(port):
-    """Decoding beside a batching loop."""
-    import litserve
-    from fastapi import UploadFile
-
-    class Api(litserve.LitAPI):
-        def setup(self, device):
-            self.encoder, self.pixels_of = load()
-
-        def decode_request(self, request):
-            image: UploadFile = request["image"]
-            return self.pixels_of(image.file.read())
-
-        def batch(self, inputs):
-            return np.stack(inputs)
-
-        def predict(self, pixels):
-            return self.encoder.encode(pixels).embedding_BD
-
-        def unbatch(self, output):
-            return list(output)
-
-        def encode_response(self, output):
-            return {"embedding": output.tolist()}
-
+    """LitServe's batching."""
     api = Api(max_batch_size=BATCH, batch_timeout=LITSERVE_WAIT_S, api_path="/embed")
     litserve.LitServer(api, accelerator="cpu", healthcheck_path="/readyz").run(port=port, log_level="error")
 

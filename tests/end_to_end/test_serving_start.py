@@ -51,7 +51,7 @@ def test_what_a_person_can_mend(catalogue: Path, other_bundle: Path, tmp_path: P
 
 def test_two_workers_answer_for_each_other(catalogue: Path, tmp_path: Path) -> None:
     with serving(catalogue, tmp_path / "log.txt", "--workers", "2") as server:
-        for _ in range(20):
+        for _ in range(20):  # a worker that is not ready takes no connection
             assert httpx.get(f"{server.url}/readyz", trust_env=False).status_code == 200
         text = httpx.get(f"{server.url}/metrics", trust_env=False).text
         counted = re.search(r'lodisc_requests_total\{method="GET",route="/readyz",status="200"\} (\d+)', text)

@@ -1,7 +1,6 @@
 """Databases that are damaged, locked, or on a full disk: errors that say so, and nothing acknowledged lost."""
 
 import json
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -88,12 +87,9 @@ def test_a_full_disk_is_one_line_and_the_next_run_continues(tmp_path, tiny_bundl
     """No file may grow over the limit; the run after it has room again ends with every picture."""
     command = [sys.executable, "-m", "lodisc", "index", "build", str(tmp_path / "catalogue"), "--json"]
     command += ["--images", str(picture_folder), "--bundle", str(tiny_bundle), "--batch-size", "2"]
-    full = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    # Not preexec_fn: it forks this process, whose other tests may have started gRPC's threads, which do not survive that.
+    limited = ["prlimit", f"--fsize={limit}:{limit}", *command]
+    full = subprocess.run(limited, capture_output=True, text=True)
     assert full.returncode == 2
     assert full.stderr.startswith("lodisc: error: ")
     assert full.stderr.count("\n") == 1
