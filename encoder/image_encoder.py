@@ -148,6 +148,11 @@ class ImageEncoder:
             )
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether it runs on the CPU alone."""
+        return self._providers == ["cpu"]
+
+    @property
     def _num_patches(self) -> int:
         return int(np.prod(self.manifest.patch_grid or (0, 0)))
 
@@ -186,7 +191,7 @@ class ImageEncoder:
             num_patches, width = self._num_patches, self.manifest.token_dim or 0
             shapes = {"embedding": (0, self.dim), "attention": (0, num_patches), "tokens": (0, num_patches, width)}
             return [np.empty(shapes[name], np.float32) for name in wanted]
-        if self._providers == ["cpu"]:
+        if self.on_cpu:
             return list(session.run(wanted, {"pixels": pixels_BSS3}))
         parts = []
         for start in range(0, num_pictures, BATCH_BUCKETS[-1]):

@@ -1,12 +1,13 @@
-"""Pictures of many requests, run through one encoder session in batches, without a timer.
+"""Pictures of many requests, run through the encoder without a timer: what waits is taken the moment there is room.
 
-A lone thread takes whatever is waiting the moment the session is free. So a lone request never waits for
-company, and under load batches grow by themselves to what arrived during the last run. On a CPU batches gain
-little (a batch of 8 takes eight times one picture), which is why `max_batch` is small there: a large batch
-would only make its first picture wait for its last.
+So a lone request never waits for company. On a GPU, one run takes all that waits, and batches grow by themselves to
+what arrived during the last run. On a CPU a batch gains nothing over its pictures one by one, and the threads of one run
+wait for each other at every layer, for the slowest, whenever the machine has something else to do. So there the cores are
+shared in two ways: fewer pictures than cores are one run on all cores, which answers them soonest; more are run side by
+side, each on a core of its own, which answers most of them.
 
-Guarantees: pictures are encoded in the order in which they came; a picture whose future was cancelled before
-its turn is never encoded; `close` ends every future that is still open.
+Guarantees: pictures begin in the order in which they came; a picture whose future was cancelled before its turn is never
+encoded; `close` ends every future that is still open.
 
 Not covered: a limit on what waits (`pipeline.py`), and pictures of different shapes.
 """
@@ -53,12 +54,12 @@ class _Waiting:
 
 
 class Batcher:
-    """One thread in front of one encoder.
+    """The threads in front of an encoder.
 
     Args:
-        encoder: the session.
-        max_batch: most pictures in one run.
-        on_batch: told the size and the seconds of each run, from the batcher's thread.
+        encoder: runs what waits at once.
+        max_batch: most pictures in one run of it.
+        on_batch: told the size and the seconds of each run, from the thread that ran it.
     """
 
     def __init__(
@@ -68,14 +69,35 @@ class Batcher:
         max_batch: int,
         on_batch: Callable[[int, float], None] = lambda _size, _seconds: None,
     ) -> None:
-        self._encoder = encoder
-        self._max_batch = max_batch
-        self._on_batch = on_batch
+        self._encoder, self._max_batch, self._on_batch = encoder, max_batch, on_batch
+        self._one_core: ImageEncoder | None = None
+        self._num_cores = 1
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
+        self._num_side_by_side = 0
+        self._on_all_cores = False
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="lodisc-batcher", daemon=True)
-        self._thread.start()
+        self._threads: list[threading.Thread] = []
+        self._start_thread()
+
+    def run_side_by_side(self, one_core: ImageEncoder, num_cores: int) -> None:
+        """From now on, run many pictures side by side. Once at most.
+
+        Args:
+            one_core: the same encoder on one thread.
+            num_cores: runs of it at once.
+        """
+        with self._changed:
+            if self._closed:
+                return
+            self._one_core, self._num_cores = one_core, num_cores
+            for _ in range(num_cores - 1):
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"lodisc-batcher-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def submit(self, pixels_SS3: NDArray[np.uint8], *, attention: bool = False) -> "Future[BatchRow]":
         """Queue one preprocessed picture, uint8 RGB of the encoder's own size.
@@ -97,34 +119,52 @@ class Batcher:
             self._closed = True
             abandoned = list(self._waiting)
             self._waiting.clear()
-            self._changed.notify()
+            self._changed.notify_all()
         for waiting in abandoned:
             waiting.future.cancel()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
-        while batch := self._next_batch():
-            self._encode(batch)
+        while (taken := self._take()) is not None:
+            encoder, batch = taken
+            if batch:
+                self._encode(encoder, batch)
+            with self._changed:
+                if encoder is self._one_core:
+                    self._num_side_by_side -= 1
+                else:
+                    self._on_all_cores = False
+                self._changed.notify_all()
 
-    def _next_batch(self) -> list[_Waiting]:
-        """What waits, up to the limit and without the cancelled; empty once closed."""
-        batch: list[_Waiting] = []
+    def _take(self) -> tuple[ImageEncoder, list[_Waiting]] | None:
+        """Wait for pictures and room, and say what to run; None once closed."""
         with self._changed:
-            while not batch:
-                while not self._waiting:
-                    if self._closed:
-                        return []
-                    self._changed.wait()
-                while self._waiting and len(batch) < self._max_batch:
-                    waiting = self._waiting.popleft()
-                    if waiting.future.set_running_or_notify_cancel():
-                        batch.append(waiting)
+            while True:
+                if self._closed:
+                    return None
+                if self._waiting and not self._on_all_cores:
+                    if self._one_core is not None and self._num_side_by_side + len(self._waiting) >= self._num_cores:
+                        self._num_side_by_side += 1
+                        return self._one_core, self._begin(1)
+                    if not self._num_side_by_side:
+                        self._on_all_cores = True
+                        return self._encoder, self._begin(self._max_batch)
+                self._changed.wait()
+
+    def _begin(self, limit: int) -> list[_Waiting]:
+        """The first that wait, without the cancelled."""
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < limit:
+            waiting = self._waiting.popleft()
+            if waiting.future.set_running_or_notify_cancel():
+                batch.append(waiting)
         return batch
 
-    def _encode(self, batch: list[_Waiting]) -> None:
+    def _encode(self, encoder: ImageEncoder, batch: list[_Waiting]) -> None:
         start_s = time.perf_counter()
         try:
-            encoded = self._encoder.encode(
+            encoded = encoder.encode(
                 np.stack([waiting.pixels_SS3 for waiting in batch]),
                 attention=any(waiting.attention for waiting in batch),
             )

@@ -9,7 +9,7 @@ for lately are not encoded again (`embedding_cache.py`).
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -66,6 +66,16 @@ class Pipeline:
         self._cache = EmbeddingCache(settings.cache_mb * 1_000_000) if settings.cache_mb else None
         self._decoders = ThreadPoolExecutor(settings.num_decode_threads, "lodisc-decode")
         self._batcher = Batcher(encoder, max_batch=settings.max_batch, on_batch=metrics.batch)
+
+    def prepare_for_many(self, load: Callable[[int], ImageEncoder]) -> None:
+        """Load what only many pictures at once need, once the first can be answered without.
+
+        Args:
+            load: gives the encoder on so many threads.
+        """
+        num_cores = self._settings.num_threads
+        if self.encoder.on_cpu and num_cores > 1:
+            self._batcher.run_side_by_side(load(1), num_cores)
 
     def close(self) -> None:
         """End both pools; what is still queued is cancelled."""

@@ -24,6 +24,7 @@ from service.clients import client_of
 from service.deadline import while_wanted
 from service.embedding_cache import EncodedPicture
 from service.metrics import CONTENT_TYPE, Metrics
+from service.numbers_response import NumbersResponse
 from service.openapi import description
 from service.pipeline import Stages
 from service.problems import RequestError, problem
@@ -50,7 +51,7 @@ async def embed(request: Request) -> Response:
         {"error": problem(one)} if isinstance(one, PictureError) else _embedded(one, manifest, asked.encoding)
         for one in encoded
     ]
-    return JSONResponse({"model": {"id": manifest.id, "dim": manifest.embedding_dim}, "results": results})
+    return NumbersResponse({"model": {"id": manifest.id, "dim": manifest.embedding_dim}, "results": results})
 
 
 async def search(request: Request) -> Response:
@@ -183,15 +184,15 @@ def _embedded(one: EncodedPicture, manifest: Manifest, encoding: str) -> dict[st
         result["attention"] = {
             "grid": list(manifest.patch_grid or (1, len(one.attention_P))),
             "box": one.box,
-            "scores": one.attention_P.tolist(),
+            "scores": np.ascontiguousarray(one.attention_P),
         }
     return result
 
 
-def _spelt(embedding_D: NDArray[np.float32], encoding: str) -> list[float] | str:
+def _spelt(embedding_D: NDArray[np.float32], encoding: str) -> NDArray[np.float32] | str:
     if encoding == "base64":
         return base64.b64encode(embedding_D.astype("<f4").tobytes()).decode("ascii")
-    return embedding_D.tolist()  # type: ignore[no-any-return]
+    return np.ascontiguousarray(embedding_D)
 
 
 def _require_one_good(encoded: Sequence[EncodedPicture | PictureError]) -> None:

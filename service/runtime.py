@@ -56,6 +56,7 @@ class Serving:
     bundle: Bundle
     catalogue: Catalogue
     pipeline: Pipeline
+    load: Callable[[int], ImageEncoder]  # the encoder on so many threads
     upkeep: Upkeep | None  # None where the store keeps its index by itself
     identity: tuple[int, int] | None
 
@@ -138,6 +139,7 @@ class Runtime:
 
     async def _open_and_watch(self) -> None:
         await self._open_until_it_works()
+        await self.in_thread(self.serving.pipeline.prepare_for_many, self.serving.load)
         failed: tuple[int, int] | None = None
         while True:
             await asyncio.sleep(WATCH_S)
@@ -155,6 +157,7 @@ class Runtime:
                 logger.exception("another catalogue is there and cannot be served; the old one still is")
             else:
                 self._swap(fresh)
+                await self.in_thread(fresh.pipeline.prepare_for_many, fresh.load)
 
     def _swap(self, fresh: Serving) -> None:
         """Answer from another catalogue from now on."""
@@ -219,13 +222,18 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
         # Where a link points now, so that what is open stays one catalogue when it is pointed elsewhere.
         catalogue = opened.enter_context(open_catalogue(settings.catalogue.resolve()))
         bundle = choose_bundle(catalogue, settings.bundle)
-        encoder = ImageEncoder(
-            bundle,
-            providers=settings.providers,
-            num_threads=settings.num_threads,
-            variant=catalogue.choose_variant(bundle, settings.variant),
-            allow_fallback=settings.allow_fallback,
-        )
+        variant = catalogue.choose_variant(bundle, settings.variant)
+
+        def load(num_threads: int) -> ImageEncoder:
+            return ImageEncoder(
+                bundle,
+                providers=settings.providers,
+                num_threads=num_threads,
+                variant=variant,
+                allow_fallback=settings.allow_fallback,
+            )
+
+        encoder = load(settings.num_threads)
         side = bundle.manifest.preprocessing.image_size
         blank = encoder.encode(np.zeros((1, side, side, 3), np.uint8))
         catalogue.search(blank.embedding_BD, k=1)
@@ -233,7 +241,7 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
     upkeep = Upkeep(catalogue) if isinstance(catalogue, SqliteCatalogue) else None
     if upkeep is not None:
         upkeep.start()
-    return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics), upkeep, identity)
+    return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics), load, upkeep, identity)
 
 
 def _identity(catalogue: Path | None) -> tuple[int, int] | None:

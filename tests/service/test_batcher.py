@@ -1,4 +1,5 @@
 import threading
+import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -18,11 +19,20 @@ class GatedEncoder(ImageEncoder):
         super().__init__(bundle)
         self.gate = threading.Event()
         self.started = threading.Event()
+        self.lock = threading.Lock()
+        self.running = self.most = 0
 
     def encode(self, pixels_BSS3: NDArray[np.uint8], *, attention: bool = False) -> Encoded:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
         self.started.set()
         assert self.gate.wait(30)
-        return super().encode(pixels_BSS3, attention=attention)
+        try:
+            return super().encode(pixels_BSS3, attention=attention)
+        finally:
+            with self.lock:
+                self.running -= 1
 
 
 def some_pixels(count: int, side: int) -> NDArray[np.uint8]:
@@ -59,6 +69,38 @@ def test_what_waits_goes_together_and_never_over_the_limit(tiny_bundle: Path) ->
         future.result(30)
     batcher.close()
     assert sizes == [1, 4, 4]  # nine were sent, the cancelled one was never encoded
+
+
+def test_many_pictures_share_the_cores_side_by_side_and_few_have_them_all(tiny_bundle: Path) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    everything, one_core = GatedEncoder(bundle), GatedEncoder(bundle)
+    sizes: list[int] = []
+    batcher = Batcher(everything, max_batch=8, on_batch=lambda size, _seconds: sizes.append(size))
+    batcher.run_side_by_side(one_core, num_cores=2)
+    pixels = some_pixels(6, everything.manifest.preprocessing.image_size)
+    lone = batcher.submit(pixels[0])
+    assert everything.started.wait(30)
+    many = [batcher.submit(picture) for picture in pixels[1:5]]
+    assert not one_core.started.is_set()  # the lone one has all cores until it is done
+    many[0].cancel()
+    everything.gate.set()
+    lone.result(30)
+    assert one_core.started.wait(30)
+    deadline = time.monotonic() + 30
+    while one_core.running < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert one_core.running == 2
+    everything.started.clear()
+    one_core.gate.set()
+    for row, future in enumerate(many[1:], start=2):
+        alone = everything.encode(pixels[row : row + 1])
+        np.testing.assert_allclose(future.result(30).embedding_D, alone.embedding_BD[0], atol=1e-6)
+    everything.started.clear()
+    batcher.submit(pixels[5]).result(30)
+    assert everything.started.is_set()
+    batcher.close()
+    assert one_core.most == 2
+    assert sizes == [1] * 5  # six were sent, the cancelled one was never encoded
 
 
 def test_a_failing_run_fails_its_pictures_and_the_next_run_works(tiny_bundle: Path) -> None:
