@@ -1,13 +1,13 @@
 """Pictures of many requests, run through the encoder without a timer: what waits is taken the moment there is room.
 
 So a lone request never waits for company. On a GPU, one run takes all that waits, and batches grow by themselves to
-what arrived during the last run. On a CPU a batch gains nothing over its pictures one by one, and the threads of one run
-wait for each other at every layer, for the slowest, whenever the machine has something else to do. So there the cores are
-shared in two ways: fewer pictures than cores are one run on all cores, which answers them soonest; more are run side by
-side, each on a core of its own, which answers most of them.
+what arrived during the last run. On a CPU a batch gains nothing over its pictures one by one, and the threads of one
+run wait for each other at every layer, for the slowest, whenever the machine has something else to do. So there the
+cores are shared in two ways: fewer pictures than cores are one run on all cores, which answers them soonest; more are
+run side by side, each on a core of its own, which answers most of them.
 
-Guarantees: pictures begin in the order in which they came; a picture whose future was cancelled before its turn is never
-encoded; `close` ends every future that is still open.
+Guarantees: pictures begin in the order in which they came; a picture whose future was cancelled before its turn is
+never encoded; `close` ends every future that is still open.
 
 Not covered: a limit on what waits (`pipeline.py`), and pictures of different shapes.
 """

@@ -6,11 +6,15 @@ room left, so that a lone client gets two thirds of the limit and many share it 
 thresholds of Choudhury and Hahne, 1998); and the places in which pictures are worked at are given to the clients in
 turn, so that a request of one picture waits for one picture of each other client, not for all of theirs.
 
+Who is refused is told when to come back: when the others that were told so will have been served. Otherwise all of them
+come back at once, again and again, and refusing them takes the time in which they could be answered.
+
 Everything here runs in one event loop; nothing is locked. Not covered: who a client is (`routes.py`).
 """
 
 import asyncio
 import contextlib
+import heapq
 import math
 import time
 from collections import Counter, OrderedDict, deque
@@ -41,6 +45,8 @@ class FairQueue:
         self._held: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()  # whose turn is next comes first
         self._done_at: deque[float] = deque()
+        self._refused: list[tuple[float, str]] = []  # heap of when who will be back
+        self._num_refused: Counter[str] = Counter()  # of these, by client
         self.num_in_flight = self.num_waiting = 0
 
     @contextlib.contextmanager
@@ -50,13 +56,7 @@ class FairQueue:
         Raises:
             OverloadedError: there is no room for so many, or this client has its share already.
         """
-        room = self._limit - self.num_in_flight
-        if num_pictures > room or self._held[client] + num_pictures > SHARE_OF_FREE * room:
-            raise OverloadedError(
-                f"{self.num_in_flight} pictures are in flight, {self._held[client]} of them yours, "
-                f"and {self._limit} are the most; try again in {self.retry_s} s",
-                detail={"in_flight": self.num_in_flight, "limit": self._limit, "retry_after_s": self.retry_s},
-            )
+        self.require_room(client, num_pictures)
         self._held[client] += num_pictures
         self.num_in_flight += num_pictures
         try:
@@ -67,14 +67,42 @@ class FairQueue:
             if not self._held[client]:
                 del self._held[client]
 
-    @property
-    def retry_s(self) -> int:
-        """Seconds in which half of what is in flight will be done, at the rate of the last seconds; 1 to 30."""
+    def require_room(self, client: str, num_pictures: int = 1) -> None:
+        """See that so many pictures more would be admitted now.
+
+        Raises:
+            OverloadedError: there is no room for so many, or this client has its share already.
+        """
+        room = self._limit - self.num_in_flight
+        if num_pictures <= room and self._held[client] + num_pictures <= SHARE_OF_FREE * room:
+            return
+        retry_s = self._retry_s(client)
+        raise OverloadedError(
+            f"{self.num_in_flight} pictures are in flight, {self._held[client]} of them yours, "
+            f"and {self._limit} are the most; try again in {retry_s} s",
+            detail={"in_flight": self.num_in_flight, "limit": self._limit, "retry_after_s": retry_s},
+        )
+
+    def _retry_s(self, client: str) -> int:
+        """Seconds in which half of what is in flight or will be back is done, at the rate of late; 1 to 30.
+
+        Of what will be back, all of this client's counts and one each of the others': who comes back too soon again
+        and again only makes his own wait longer.
+        """
         now = self._clock()
         while self._done_at and self._done_at[0] < now - RATE_WINDOW_S:
             self._done_at.popleft()
+        while self._refused and self._refused[0][0] <= now:
+            _, back = heapq.heappop(self._refused)
+            self._num_refused[back] -= 1
+            if not self._num_refused[back]:
+                del self._num_refused[back]
+        ahead = self.num_in_flight + self._num_refused[client] + len(self._num_refused.keys() - {client})
         rate = len(self._done_at) / RATE_WINDOW_S
-        return min(MAX_RETRY_S, max(1, math.ceil(self.num_in_flight / 2 / rate))) if rate else 1
+        retry_s = min(MAX_RETRY_S, max(1, math.ceil(ahead / 2 / rate))) if rate else 1  # nothing is known yet
+        heapq.heappush(self._refused, (now + retry_s, client))
+        self._num_refused[client] += 1
+        return retry_s
 
     @contextlib.asynccontextmanager
     async def place(self, client: str) -> AsyncIterator[None]:

@@ -67,6 +67,14 @@ class Pipeline:
         self._decoders = ThreadPoolExecutor(settings.num_decode_threads, "lodisc-decode")
         self._batcher = Batcher(encoder, max_batch=settings.max_batch, on_batch=metrics.batch)
 
+    def require_room(self, client: str) -> None:
+        """See that one picture more would be taken now.
+
+        Raises:
+            OverloadedError: it would not.
+        """
+        self._queue.require_room(client)
+
     def prepare_for_many(self, load: Callable[[int], ImageEncoder]) -> None:
         """Load what only many pictures at once need, once the first can be answered without.
 

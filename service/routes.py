@@ -39,6 +39,7 @@ async def embed(request: Request) -> Response:
     runtime: Runtime = request.app.state.runtime
     serving = runtime.serving
     manifest = serving.manifest
+    serving.pipeline.require_room(client_of(request))  # before a body is read for nothing
     start_s = time.perf_counter()
     asked = await read_embed(request, runtime.settings)
     _stage(runtime.metrics, Stages(), "read", start_s)
@@ -62,6 +63,8 @@ async def search(request: Request) -> Response:
     """
     runtime: Runtime = request.app.state.runtime
     serving = runtime.serving
+    if request.headers.get("content-type", "").startswith("multipart/"):  # pictures, then
+        serving.pipeline.require_room(client_of(request))
     start_s = time.perf_counter()
     asked = await read_search(request, runtime.settings, serving.manifest.embedding_dim)
     stages = Stages()

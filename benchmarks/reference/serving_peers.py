@@ -79,7 +79,9 @@ class Api(litserve.LitAPI):
 def serve_litserve(port):
     """LitServe's batching."""
     api = Api(max_batch_size=BATCH, batch_timeout=LITSERVE_WAIT_S, api_path="/embed")
-    litserve.LitServer(api, accelerator="cpu", healthcheck_path="/readyz").run(port=port, log_level="error")
+    litserve.LitServer(api, accelerator="cpu", healthcheck_path="/readyz").run(
+        port=port, log_level="error", generate_client_file=False
+    )
 
 
 if __name__ == "__main__":

@@ -107,9 +107,27 @@ def test_when_to_try_again_follows_from_the_rate() -> None:
             async with queue.place("a"):
                 pass
 
-    assert queue.retry_s == 1  # nothing is known yet
-    asyncio.run(finish(20))  # in ten seconds: two a second
+    def told(client: str) -> int:
+        with pytest.raises(OverloadedError) as refused:
+            queue.require_room(client, 100)
+        found = refused.value.detail["retry_after_s"]
+        assert str(found) in str(refused.value)
+        return int(found)
+
     with queue.admitted("a", 40):
-        assert queue.retry_s == 10
-    now[0] += 11
-    assert queue.retry_s == 1
+        assert told("b") == 1  # nothing is known yet
+        now[0] += 1
+        asyncio.run(finish(20))  # in ten seconds: two a second
+        assert told("b") == 10  # half of forty
+        now[0] += 5
+        for number in range(1, 21):
+            told(f"other {number}")
+        assert told("c") == 16  # one each of twenty others and of b: half of sixty-one are ahead
+    now[0] += 31
+    asyncio.run(finish(20))
+    with queue.admitted("a", 40):
+        waits = [told("hasty") for _ in range(60)]
+        assert waits[0] == 10  # nobody is awaited any more
+        assert waits == sorted(waits)
+        assert waits[-1] > 20
+        assert told("patient") == 11  # what the hasty one does costs nobody else more than one turn
