@@ -167,6 +167,7 @@ class Client(threading.Thread):
                 if answer.status == 200:
                     self.latencies.append((time.perf_counter(), time.perf_counter() - begun))
                 elif answer.status == 429:
+                    connection.close()  # as the server would after some idle seconds
                     self.stop.wait(float(answer.headers["Retry-After"]))
             except (OSError, http.client.HTTPException):
                 self.statuses["error"] += 1

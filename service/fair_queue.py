@@ -89,9 +89,8 @@ class FairQueue:
         Of what will be back, all of this client's counts and one each of the others': who comes back too soon again
         and again only makes his own wait longer.
         """
+        self._forget_old()
         now = self._clock()
-        while self._done_at and self._done_at[0] < now - RATE_WINDOW_S:
-            self._done_at.popleft()
         while self._refused and self._refused[0][0] <= now:
             _, back = heapq.heappop(self._refused)
             self._num_refused[back] -= 1
@@ -104,6 +103,11 @@ class FairQueue:
         self._num_refused[client] += 1
         return retry_s
 
+    def _forget_old(self) -> None:
+        """Keep of what was done only that of late."""
+        while self._done_at and self._done_at[0] < self._clock() - RATE_WINDOW_S:
+            self._done_at.popleft()
+
     @contextlib.asynccontextmanager
     async def place(self, client: str) -> AsyncIterator[None]:
         """Wait for a place in this client's turn and hold it while the block runs."""
@@ -112,6 +116,7 @@ class FairQueue:
             yield
         finally:
             self._done_at.append(self._clock())
+            self._forget_old()
             self._pass_on()
 
     async def _take(self, client: str) -> None:

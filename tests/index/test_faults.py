@@ -87,7 +87,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_continues(tmp_path, tiny_bundl
     """No file may grow over the limit; the run after it has room again ends with every picture."""
     command = [sys.executable, "-m", "lodisc", "index", "build", str(tmp_path / "catalogue"), "--json"]
     command += ["--images", str(picture_folder), "--bundle", str(tiny_bundle), "--batch-size", "2"]
-    # Not preexec_fn: it forks this process, whose other tests may have started gRPC's threads, which do not survive that.
+    # Not preexec_fn: it forks this process, and threads of gRPC that other tests have started do not survive that.
     limited = ["prlimit", f"--fsize={limit}:{limit}", *command]
     full = subprocess.run(limited, capture_output=True, text=True)
     assert full.returncode == 2
