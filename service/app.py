@@ -9,8 +9,8 @@ Settings of BentoML's that are changed here, and why:
 - `metrics` off: its counters carry the raw path as a label, which a stranger can grow without end. /metrics
   is ours.
 - access log off: it writes raw paths. `front_door.py` writes one escaped line a request.
-- `traffic.timeout` far up: at its default of 60 s a slow upload ends in a 504. A slow body gets a 408 of
-  ours.
+
+Two things it has no setting for: how HTTP is spoken (`http_protocol.py`), and its timers (`no_timer.py`).
 """
 
 import contextlib
@@ -28,12 +28,11 @@ from service.front_door import FrontDoor
 from service.http_protocol import PatientProtocol, use_for_http
 from service.json_logs import log_in_json
 from service.metrics import Metrics
+from service.no_timer import use_no_timer
 from service.problems import on_bug, on_http_exception, on_lodisc_error
 from service.routes import ROUTES
 from service.runtime import Runtime
 from service.settings import Settings
-
-TIMEOUT_S = 3600
 
 
 @contextlib.asynccontextmanager
@@ -81,11 +80,11 @@ def create_application() -> Starlette:
 
 application = create_application()
 use_for_http(PatientProtocol)
+use_no_timer()
 
 
 @bentoml.service(
     name="image_retrieval",
-    traffic={"timeout": TIMEOUT_S},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
 )
