@@ -2,8 +2,8 @@
 
 Of the neighbours of an item of one label that have either of the two, a share has the other label. Were the two one
 label, divided by chance, it would be that label's share of all their items. Separation is 1 minus the ratio of the
-two: 1 where the labels never meet, 0 at chance; the mean over both labels' items. A pair is looked at where one label is
-the first rival of the other: the one that its items' neighbours have most often.
+two: 1 where the labels never meet, 0 at chance; the mean over both labels' items. A pair is looked at where one label
+is the first rival of the other: the one that its items' neighbours have most often.
 """
 
 # Q questions, K neighbours.

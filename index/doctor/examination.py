@@ -143,7 +143,7 @@ def _repeated(catalogue: Catalogue, examined: Examined, notes: list[str], *, qui
         )
     if pictures.without:
         notes.append(
-            f"{len(pictures.without)} items that lie close to another have no thumbnail, so that only the same file can be "
-            f"seen; lodisc index verify {examined.mending.catalogue} --repair makes it of the picture"
+            f"{len(pictures.without)} items that lie close to another have no thumbnail, so that only the same file "
+            f"can be seen; lodisc index verify {examined.mending.catalogue} --repair makes it of the picture"
         )
     return list(repeated(examined, groups))

@@ -37,7 +37,7 @@ def confusable(examined: Examined, rank: str) -> Iterator[Finding]:
             kind=CONFUSABLE, rank=rank, labels=(kept, other),
             ids=examined.ids(examined.neighbours.questions_Q[list(mistaken)].tolist()),
             text=f"{rank} {kept} and {other} are each other's neighbours as if by chance (separation "
-            f"{pair.separation:.2f} of 1): make them one label if they are one thing; else this encoder cannot tell them",
+            f"{pair.separation:.2f} of 1): make them one label if they are one thing; else this encoder is no help",
             evidence=(("their nearest items, of the other label", examined.ids(first)),),
             command=examined.mending.rename(rank, [other], kept),
         )  # fmt: skip

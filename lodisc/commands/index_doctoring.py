@@ -22,7 +22,8 @@ changed: look at the pictures (--html), then run the commands that you agree wit
 
 kinds:
   mislabelled  an item whose neighbours say another label, surer than a label that is merely hard; of several ranks
-               the finest that is likely wrong. From which suspicion on is fitted on the catalogue itself.
+               the finest that is likely wrong. From which suspicion on is fitted on the catalogue itself. What
+               was mistaken again and again, many items of one label for one other, looks right.
   conflict     one picture under different labels
   duplicate    one picture more than once: the same file, or encoded anew or resized; not crops
   spelling     labels that differ only in case, spaces, hyphens or underscores

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from encoder.errors import ConfigError
 from index.catalogue import Catalogue
+from index.filter_expression import ID
 from index.locks import writing_alone
 from index.open_catalogue import open_catalogue
-from index.ranks import NO_RANKS
 from index.relabel import relabel
 from index.text import is_text
 
@@ -79,6 +79,6 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _rank(text: str) -> str:
-    if not text or not text.isprintable() or text.lower() in NO_RANKS:
+    if not text or not is_text(text) or text == ID:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be a label rank")
     return text
