@@ -90,7 +90,11 @@ def _conflict(examined: Examined, group: Group, rank: str) -> Finding:
     ids = examined.ids([*right, *wrong])
     names = [items.names[rank][code] for code in sorted(given, key=lambda code: code != best)]
     how = "one file has" if group.exact else "one picture has"
-    why = f"its neighbours say {names[0]}" if votes[best] else f"nothing but their number speaks for {names[0]}"
+    why = (
+        f"{votes[best]} of its neighbours say {names[0]}"
+        if votes[best]
+        else f"nothing but their number speaks for {names[0]}"
+    )
     return Finding(
         kind=CONFLICT, rank=rank, labels=tuple(names), ids=ids, text=f"{how} {len(names)} labels of {rank}; {why}",
         command=examined.mending.relabel(examined.ids(wrong), items.labels(right[0])),

@@ -93,7 +93,7 @@ def suspect(
     present = np.flatnonzero(num_of_label)
     if len(present) < 2 or told_apart < LEAST_TOLD_APART:
         return Suspicion(suspicion_Q, other_Q, told_apart, np.inf, np.zeros(len(own_Q)))
-    rivalry = _Rivalry(own_A, other_Q[asked], evidence_A)
+    rivalry = _Rivalry(own_A, other_Q[asked], evidence_A, len(num_of_label))
     suspicion_Q[asked] = rivalry.suspicion(evidence_A, own_A, other_Q[asked], counted=True)
     generator = np.random.default_rng(seed)
     chosen = generator.choice(len(asked), min(PLANTED, len(asked)), replace=False)
@@ -114,11 +114,14 @@ class _Rivalry:
         own_A: labels of items.
         other_A: the nearest other label of each.
         evidence_A: above 0 where an item is nearer to that one.
+        num_labels: of which some may have no item here.
     """
 
-    def __init__(self, own_A: NDArray[np.int32], other_A: NDArray[np.int32], evidence_A: NDArray[np.float64]) -> None:
-        self._num_labels = int(max(own_A.max(initial=0), other_A.max(initial=0))) + 1
-        self._num_of_label = np.bincount(own_A, minlength=self._num_labels)
+    def __init__(
+        self, own_A: NDArray[np.int32], other_A: NDArray[np.int32], evidence_A: NDArray[np.float64], num_labels: int
+    ) -> None:
+        self._num_labels = num_labels
+        self._num_of_label = np.maximum(np.bincount(own_A, minlength=num_labels), 1)
         nearer = evidence_A > 0
         self._pairs, self._times = np.unique(self._pair(own_A[nearer], other_A[nearer]), return_counts=True)
 

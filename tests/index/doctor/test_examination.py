@@ -256,6 +256,8 @@ def test_a_sample_is_asked_against_all_and_a_filter_leaves_items_out(catalogue):
     assert diagnosis.num_asked == 40
     assert "sample of 240" in diagnosis.notes[0]
     assert [finding.ids for finding in diagnosis.findings if finding.kind == "duplicate"] == [(items[3].id, "again")]
+    for few in range(1, 12):  # of which most labels have none
+        assert examine(catalogue, sample=few, seed=few, quiet=True).num_asked == few
     assert examine(catalogue, filter='genus == "G0"', quiet=True).num_items == 82
     with pytest.raises(FilterError):
         examine(catalogue, filter="gens == 1", quiet=True)
