@@ -63,7 +63,7 @@ class EvaluatedItems:
     num_unlabelled: int
 
 
-class _Labels:
+class Labels:
     """Numbers the labels of items as they come."""
 
     def __init__(self) -> None:
@@ -72,6 +72,7 @@ class _Labels:
         self.codes: dict[str, array[int]] = {}
 
     def add(self, labels: dict[str, str]) -> None:
+        """Number the labels of the next item."""
         for rank in labels:
             if rank not in self.codes:
                 self.numbers[rank], self.codes[rank] = {}, array("i", [NONE]) * self.count
@@ -88,7 +89,7 @@ def read_items(catalogue: Catalogue, filter: str | None, folder: Path) -> Evalua
     Raises:
         FilterError: the filter cannot be read, or names a field that no item has.
     """
-    ids, labels, contents = Ids(), _Labels(), array("Q")
+    ids, labels, contents = Ids(), Labels(), array("Q")
 
     def numbered_vectors() -> Iterator[tuple[int, bytes]]:
         for record in catalogue.records(filter, thumbnails=False):

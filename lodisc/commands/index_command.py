@@ -17,6 +17,7 @@ from lodisc.commands.index_building import (
     run_add,
     run_build,
 )
+from lodisc.commands.index_doctoring import DOCTOR_HELP, add_doctor_arguments, run_doctor
 from lodisc.commands.index_evaluating import EVALUATE_HELP, add_evaluate_arguments, run_evaluate
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
 from lodisc.commands.index_moving import (
@@ -27,6 +28,7 @@ from lodisc.commands.index_moving import (
     run_export,
     run_import,
 )
+from lodisc.commands.index_relabelling import RELABEL_HELP, add_relabel_arguments, run_relabel
 from lodisc.commands.index_stats import STATS_HELP, add_stats_arguments, run_stats
 from lodisc.commands.index_verifying import VERIFY_HELP, add_verify_arguments, run_verify
 from lodisc.commands.index_wishing import add_index_arguments, wish
@@ -39,10 +41,12 @@ examples:
   lodisc index build catalogue/ --images photos.csv --bundle bundle/
   lodisc index add catalogue/ --images more-photos/
   lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg
+  lodisc index relabel catalogue/ Vanessa/cardui/0012.jpg --set species=atalanta
   lodisc index list catalogue/ --filter 'genus == "Vanessa" and year >= 2010'
   lodisc index stats catalogue/
   lodisc index verify catalogue/ --repair
   lodisc index evaluate catalogue/ --html report.html
+  lodisc index doctor catalogue/ --html findings.html
   lodisc index export catalogue/ --to catalogue.parquet
   lodisc index import another-catalogue/ --from catalogue.parquet
 
@@ -104,10 +108,12 @@ ACTIONS = (
     ),
     Action("add", "add the pictures of another source", ADD_HELP, run_add, add_add_arguments),
     Action("remove", "remove items by id", REMOVE_HELP, _remove, _add_remove_arguments),
+    Action("relabel", "give items other labels", RELABEL_HELP, run_relabel, add_relabel_arguments),
     Action("list", "the items, or those that a filter lets through", LIST_HELP, run_list, add_list_arguments),
     Action("stats", "what is in the catalogue", STATS_HELP, run_stats, add_stats_arguments),
     Action("verify", "see whether it is whole, and repair it", VERIFY_HELP, run_verify, add_verify_arguments),
     Action("evaluate", "how well it tells its items apart", EVALUATE_HELP, run_evaluate, add_evaluate_arguments),
+    Action("doctor", "what is likely wrong with it, and what mends it", DOCTOR_HELP, run_doctor, add_doctor_arguments),
     Action("export", "write it as one Parquet file", EXPORT_HELP, run_export, add_export_arguments),
     Action("import", "take in a file of `export`", IMPORT_HELP, run_import, add_import_arguments),
     Action("compact", "build the search snapshot anew", COMPACT_HELP, _compact, add_index_arguments),

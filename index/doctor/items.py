@@ -1,0 +1,80 @@
+"""The items of a catalogue as the doctor needs them: labels as numbers, ids packed, vectors in a file.
+
+Read as of one moment, as for an evaluation (`index.evaluation_items`), but here copies keep their labels: that they
+contradict each other is something to be told.
+"""
+
+# N items, D distinct contents among them.
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.catalogue import Catalogue
+from index.evaluation_items import NONE, Ids, Labels
+from index.vector_file import VectorFile, write_vectors
+
+
+@dataclass(frozen=True)
+class DoctorItems:
+    """Items in the order in which the catalogue names them.
+
+    Attributes:
+        ids: of each.
+        vectors: of each.
+        names: of the labels of each rank, by number; the catalogue's ranks first, finest first.
+        codes: of each rank, the number of each item's label, NONE for none; shape (N,), int32.
+        first_N: position of the first item with each one's content.
+    """
+
+    ids: Ids
+    vectors: VectorFile
+    names: dict[str, list[str]]
+    codes: dict[str, NDArray[np.int32]]
+    first_N: NDArray[np.int64]
+
+    def distinct(self) -> NDArray[np.int64]:
+        """Positions of the items whose content no earlier one has, shape (D,)."""
+        return np.flatnonzero(self.first_N == np.arange(len(self.first_N)))
+
+    def labels(self, position: int) -> dict[str, str]:
+        """The labels of an item, finest rank first."""
+        return {
+            rank: self.names[rank][codes[position]] for rank, codes in self.codes.items() if codes[position] != NONE
+        }
+
+
+def read_doctor_items(catalogue: Catalogue, filter: str | None, folder: Path) -> DoctorItems:
+    """Read the items that a filter lets through; their vectors go into a file in `folder`.
+
+    Raises:
+        FilterError: the filter cannot be read, or names a field that no item has.
+    """
+    ids, labels, contents = Ids(), Labels(), array("Q")
+
+    def numbered_vectors() -> Iterator[tuple[int, bytes]]:
+        for record in catalogue.records(filter, thumbnails=False):
+            ids.add(record.item.id)
+            labels.add(record.item.labels)
+            # Eight bytes of hash, as for an evaluation; an item that came without its picture is nobody's copy.
+            content = record.item.content_hash or f"item {len(ids)}"
+            contents.append(int.from_bytes(blake2b(content.encode(), digest_size=8).digest(), "little"))
+            yield len(ids), record.vector
+
+    path = folder / "vectors.bin"
+    num_items = len(write_vectors(path, numbered_vectors()))
+    ranks = [rank for rank in catalogue.ranks if rank in labels.codes]
+    ranks += [rank for rank in labels.codes if rank not in ranks]
+    _, firsts, groups_N = np.unique(np.array(contents, np.uint64), return_index=True, return_inverse=True)
+    return DoctorItems(
+        ids=ids,
+        vectors=VectorFile(path, num_items, catalogue.manifest.embedding_dim),
+        names={rank: list(labels.numbers[rank]) for rank in ranks},
+        codes={rank: np.array(labels.codes[rank], np.int32) for rank in ranks},
+        first_N=firsts[groups_N].astype(np.int64),
+    )
