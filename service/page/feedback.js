@@ -1,0 +1,134 @@
+// Yes or no: a person confirms or corrects an answer, and the pictures of the question become items of the catalogue.
+//
+// Offered only where this server lets this page write (`may_write` of GET /stats). What was added can be taken back.
+
+import { button, byId, make, show } from "./elements.js";
+import { isOneOf } from "./filter-text.js";
+import { labelField } from "./label-field.js";
+import { ask, pathOf } from "./server.js";
+import { state } from "./state.js";
+import { plural } from "./words.js";
+
+const ASKED_ITEMS = 20; // whose labels are looked at for those of the other ranks
+const NO_RANKS = ["label"]; // what the one rank is called in a catalogue that names none
+
+const ranksNow = () => {
+  const { ranks, labels } = state.stats.catalogue;
+  const named = [...new Set([...ranks, ...Object.keys(labels)])];
+  return named.length > 0 ? named : NO_RANKS;
+};
+
+/** Ask whether the answer on the page is right, if a yes or no could be kept. */
+export function offerFeedback() {
+  const { stats, question, answer } = state;
+  const offered = Boolean(stats && stats.may_write && question && question.itemId === null && answer);
+  show(byId("feedback"), offered);
+  if (!offered) return;
+  const { label, rank } = answer.prediction;
+  const ask = label === null ? [] : [button(`Yes, it is ${label}`, () => keep(rank, label), { className: "button quiet" })];
+  const text = label === null ? "Name it" : "No, it is …";
+  byId("feedback-ask").replaceChildren(...ask, button(text, showCorrection, { className: "button quiet" }));
+  show(byId("feedback-ask"), true);
+  show(byId("correction"), false);
+  say("");
+}
+
+function say(text, ...actions) {
+  byId("feedback-said").replaceChildren(text, ...actions);
+}
+
+function showCorrection() {
+  const ranks = ranksNow();
+  const select = make("select", { aria: { label: "Rank of the right name" } }, ...ranks.map((rank) => make("option", { textContent: rank })));
+  const { element, input } = labelField({
+    rank: () => select.value,
+    label: "The right name",
+    placeholder: "the right name",
+    free: true,
+    onproblem: (error) => say(error.message),
+    onchoose: (label) => {
+      input.value = label;
+      keep(select.value, label);
+    },
+  });
+  const add = button("Add", () => input.value.trim() && keep(select.value, input.value.trim()), { className: "button" });
+  byId("correction").replaceChildren(...(ranks.length > 1 ? [select] : []), element, add);
+  show(byId("correction"), true);
+  input.focus();
+}
+
+/** Put the good pictures of the question into the catalogue under a name. */
+async function keep(rank, label) {
+  const { question, answer } = state;
+  const bad = new Set((answer.errors || []).map(({ position }) => position));
+  const pictures = question.pictures.filter((_, position) => !bad.has(position));
+  const added = [];
+  show(byId("feedback-ask"), false);
+  show(byId("correction"), false);
+  say("Adding …");
+  try {
+    const labels = await labelsOf(rank, label);
+    for (const { file, name } of pictures) {
+      const id = newId(label, added.length);
+      const form = new FormData();
+      form.append("image", file, name);
+      form.append("labels", JSON.stringify(labels));
+      await ask(pathOf(id), { method: "PUT", body: form });
+      added.push(id);
+    }
+    if (answer === state.answer) sayAdded(added, labels);
+  } catch (error) {
+    if (answer !== state.answer) return;
+    const done = added.length > 0 ? ` ${plural(added.length, "picture")} had been added.` : "";
+    say(`Not added: ${error.message}${done}`, ...undoFor(added));
+    show(byId("feedback-ask"), true);
+  }
+}
+
+function sayAdded(added, labels) {
+  const named = Object.values(labels).join(", ");
+  say(`Added ${plural(added.length, "picture")} to the catalogue as ${named}. `, ...undoFor(added));
+}
+
+const undoFor = (added) => (added.length > 0 ? [button("Undo", () => undo(added), { className: "link" })] : []);
+
+async function undo(added) {
+  const { answer } = state;
+  say("Taking back …");
+  try {
+    for (const id of [...added]) {
+      await ask(pathOf(id), { method: "DELETE" });
+      added.splice(added.indexOf(id), 1);
+    }
+    if (answer === state.answer) offerFeedback();
+    say("Taken back.");
+  } catch (error) {
+    say(`Not taken back: ${error.message} `, ...undoFor(added));
+  }
+}
+
+/**
+ * The labels of all ranks for a name: that rank and the coarser ones, as most of the items of that name have them. A
+ * new name has none but itself.
+ */
+async function labelsOf(rank, label) {
+  const filter = encodeURIComponent(isOneOf(rank, [label]));
+  const known = state.stats.catalogue.labels[rank] !== undefined;
+  const { items } = known ? await ask(`/items?limit=${ASKED_ITEMS}&filter=${filter}`) : { items: [] };
+  const votes = new Map();
+  for (const { labels } of items) {
+    const ranks = Object.entries(labels); // finest first
+    const kept = JSON.stringify(ranks.slice(ranks.findIndex(([name]) => name === rank)));
+    votes.set(kept, (votes.get(kept) || 0) + 1);
+  }
+  const [most] = [...votes].sort(([, one], [, other]) => other - one);
+  return most ? Object.fromEntries(JSON.parse(most[0])) : { [rank]: label };
+}
+
+/** An id that says where the item came from, when, and as what. */
+function newId(label, position) {
+  const words = label.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 60) || "unnamed";
+  const when = new Date().toISOString().slice(0, 19).replaceAll(":", "");
+  const once = crypto.getRandomValues(new Uint32Array(1))[0].toString(16).padStart(8, "0");
+  return `page/${words}/${when}-${once}-${position + 1}`;
+}
