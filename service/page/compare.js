@@ -23,6 +23,13 @@ export function forgetChosen() {
   showChosen();
 }
 
+/** Keep what is picked as far as the new matches have it. */
+export function keepChosen(matches) {
+  const picked = new Set(state.chosen.map(({ id }) => id));
+  state.chosen = matches.filter(({ id }) => picked.has(id));
+  showChosen();
+}
+
 function showChosen() {
   const ids = new Set(state.chosen.map(({ id }) => id));
   for (const place of byId("cards").children) {

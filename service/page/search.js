@@ -2,7 +2,7 @@
 
 import { hideAnswer, showAnswer } from "./answer.js";
 import { showInvitation, showMatches } from "./cards.js";
-import { forgetChosen } from "./compare.js";
+import { forgetChosen, keepChosen } from "./compare.js";
 import { byId } from "./elements.js";
 import { offerFeedback } from "./feedback.js";
 import { wantedFilter } from "./filters.js";
@@ -32,6 +32,7 @@ export async function search() {
     showShots(shotsOf(question), { remove, failed: failuresOf(answer), weights: weightsOf(answer) });
     showAnswer(answer);
     showMatches(answer, filter !== "");
+    keepChosen(answer.matches);
     offerFeedback();
     remember(question, answer);
   } catch (error) {

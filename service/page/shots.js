@@ -39,5 +39,5 @@ export function showShots(shots, { failed = new Map(), weights = new Map(), remo
   show(byId("shots"), shots.length > 0);
   show(byId("more-tile"), remove !== null);
   byId("drop").classList.toggle("filled", shots.length > 0);
-  byId("choose").textContent = shots.length > 0 ? "Choose another picture" : "Choose a picture";
+  byId("choose").textContent = shots.length > 0 ? "New picture" : "Choose a picture";
 }
