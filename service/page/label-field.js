@@ -54,6 +54,7 @@ export function labelField({ rank, label, placeholder, onchoose, onproblem, free
   }
 
   async function fetchOptions() {
+    clearTimeout(timer); // this question has all that was typed
     const mine = ++turn;
     const typed = input.value.trim();
     const query = new URLSearchParams({ rank: rank(), prefix: typed, limit: String(SHOWN) });

@@ -34,6 +34,7 @@ export async function openWhy(match, place) {
     const reason = await reasonFor(question, answer, match);
     if (mine !== turn) return;
     draw(question, match, reason);
+    if (reason !== null) byId("why-scores").textContent = scoresOf(reason.match, place);
     say(reason === null ? "The server has no explanation of this match." : "");
   } catch (error) {
     if (mine === turn) say(`There is no explanation: ${error.message}`);
@@ -57,7 +58,7 @@ async function reasonFor(question, answer, match) {
   if (!explained.has(answer)) explained.set(answer, new Map());
   const known = explained.get(answer);
   const learn = ({ matches, query = [] }) => {
-    for (const one of matches) if (one.explanation) known.set(one.id, { ...one.explanation, query });
+    for (const one of matches) if (one.explanation) known.set(one.id, { ...one.explanation, query, match: one });
   };
   if (known.size === 0) learn(await askForReasons(question));
   if (!known.has(match.id)) learn(await askForReasons(question, isOneOf("id", [match.id])));
