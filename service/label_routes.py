@@ -23,7 +23,8 @@ async def list_labels(request: Request) -> Response:
     tally = await runtime.in_thread(runtime.serving.catalogue.labels)
     if tally and rank not in tally:
         raise RequestError(
-            f"no item has a label of the rank {rank[:60]!a}; there are {', '.join(tally)}", detail={"ranks": list(tally)}
+            f"no item has a label of the rank {rank[:60]!a}; there are {', '.join(tally)}",
+            detail={"ranks": list(tally)},
         )
     page = await runtime.in_thread(first_labels, tally.get(rank, {}), options.get("prefix", ""), limit)
     labels = [{"label": label, "items": count} for label, count in page.labels]

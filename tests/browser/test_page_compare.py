@@ -6,7 +6,9 @@ from watched_page import picture_file
 
 
 def test_two_matches_side_by_side(page: Page) -> None:
-    matches = [{**one, "metadata": {"place": place}} for one, place in zip(MATCHES, ["Ulm", "Ulm", "Ulm", "Bonn"], strict=True)]
+    matches = [
+        {**one, "metadata": {"place": place}} for one, place in zip(MATCHES, ["Ulm", "Ulm", "Ulm", "Bonn"], strict=True)
+    ]
     put_before(page, answer(matches=matches))
     page.set_input_files("#files", files=[picture_file()])
     picks = page.locator("[data-do=compare]")

@@ -90,8 +90,8 @@ def test_labels_are_chosen_rank_by_rank_and_taken_back(page: Page) -> None:
     expect(genus).to_have_attribute("placeholder", "any of 3 names")
     page.set_input_files("#files", files=[picture_file()])
     expect(page.locator(".card")).to_have_count(12)
-    genus.click()
-    expect(page.locator(".options [role=option]")).to_have_text(["Rubra8", "Caerula4", "Viridis4"])  # most pictures first
+    genus.click()  # lists the labels, those of most pictures first
+    expect(page.locator(".options [role=option]")).to_have_text(["Rubra8", "Caerula4", "Viridis4"])
     page.get_by_role("option", name="Rubra").click()
     expect(page.locator(".card")).to_have_count(8)
     assert genera(page) == {"Rubra"}

@@ -21,7 +21,8 @@ def from_item(page: Page, *answers: dict[str, Any]) -> list[Any]:
 def placed(mark: Locator) -> list[float]:
     """Where an element lies over its picture, in shares of it: left, top, right, bottom."""
     share = """(mark) => {
-        const [box, whole] = [mark.getBoundingClientRect(), mark.closest('.stage').querySelector('img').getBoundingClientRect()];
+        const picture = mark.closest('.stage').querySelector('img');
+        const [box, whole] = [mark.getBoundingClientRect(), picture.getBoundingClientRect()];
         return [(box.left - whole.left) / whole.width, (box.top - whole.top) / whole.height,
             (box.right - whole.left) / whole.width, (box.bottom - whole.top) / whole.height];
     }"""
