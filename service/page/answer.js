@@ -2,12 +2,11 @@
 //
 // Nothing is made up: what the server did not calibrate is called a share of the vote, what it leaves out is not shown.
 
+import { compareRivals } from "./compare.js";
 import { button, byId, fill, make, show } from "./elements.js";
+import { showProblem } from "./problem.js";
 import { voteBars } from "./vote.js";
 import { confidenceText, plural } from "./words.js";
-
-/** What the person can do about an answer that is not sure; filled by app.js, so that this module draws only. */
-export const helpers = { compareRivals: () => {}, addView: () => {} };
 
 function sharePhrase({ confidence, rank, calibrated, ranks }, matches) {
   const strong = make("strong", { textContent: confidenceText(confidence, calibrated) });
@@ -31,15 +30,17 @@ function kickerOf({ label, unknown, sure }) {
   return sure === false ? "Perhaps" : "The neighbours vote for";
 }
 
+/** What would settle an answer that is not sure, and the button for it if there is one. */
 function helpFor({ help }) {
   if (!help) return [];
-  const offers = {
-    rivals: () => button(`Compare ${help.labels.join(" and ")}`, () => helpers.compareRivals(help)),
-    another_view: () => button("Add another view", () => helpers.addView()),
-  };
-  const offer = offers[help.kind] ? [offers[help.kind]()] : [];
-  offer.forEach((one) => (one.className = "button quiet"));
-  return [make("p", { textContent: help.text }), ...offer];
+  const quiet = { className: "button quiet" };
+  const offers = [];
+  if (help.kind === "rivals") {
+    const compare = () => compareRivals(help).catch(showProblem);
+    offers.push(button(`Compare ${help.labels.join(" and ")}`, compare, quiet));
+  }
+  if (help.kind === "another_view") offers.push(button("Add another view", () => byId("more").click(), quiet));
+  return [make("p", { textContent: help.text }), ...offers];
 }
 
 function showUnknown({ unknown, unknown_score: score }) {

@@ -1,9 +1,8 @@
 // The search page: pictures in, a name and its neighbours out. Here the parts are put together, and nothing else.
 
-import { helpers } from "./answer.js";
 import { listenToCamera } from "./camera.js";
 import { pressedCard } from "./cards.js";
-import { compareChosen, compareRivals, forgetChosen, toggleChosen } from "./compare.js";
+import { compareChosen, forgetChosen, toggleChosen } from "./compare.js";
 import { listenToDialogs } from "./dialogs.js";
 import { byId, show } from "./elements.js";
 import { offerFeedback } from "./feedback.js";
@@ -106,8 +105,6 @@ function listenToHistory() {
   byId("history-clear").addEventListener("click", clearHistory);
 }
 
-helpers.compareRivals = (help) => compareRivals(help).catch(showProblem);
-helpers.addView = () => byId("more").click();
 // A wide screen has room for the filter; on a narrow one it stands behind its name.
 byId("filters").open = matchMedia("(min-width: 52rem)").matches;
 listenForPictures(askFiles, addFiles, showProblem);

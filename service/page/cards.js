@@ -40,7 +40,8 @@ export function showMatches({ matches, prediction, timing_ms: { total } }, filte
   byId("results-title").textContent =
     total === undefined ? "Nearest pictures" : `Nearest pictures, in ${Math.round(total)}\u00a0ms`;
   const vote = prediction.label ? `, voted ${prediction.label}` : "";
-  byId("status").textContent = `${plural(matches.length, "match", "matches")}${vote}`;
+  const unknown = prediction.unknown ? "Probably none of these. " : "";
+  byId("status").textContent = `${unknown}${plural(matches.length, "match", "matches")}${vote}`;
 }
 
 /** Show no matches and, in their place, a text: that of the page when it is opened, if none is given. */

@@ -11,12 +11,13 @@ const LONGEST_SIDE = 640; // more than an encoder looks at
 const TYPE = "image/webp";
 
 const ids = new WeakMap(); // a question of the page -> its id in the store, so that a changed filter is no new one
+const copies = new WeakMap(); // a file -> the promise of its small copy
 let unkept = null; // why this browser keeps no history, once that is known
 
 /** Keep a question with what was answered. That it cannot be kept is said where the history is opened. */
 export async function remember(question, { prediction: { label, unknown = null } }) {
   try {
-    const blobs = await Promise.all(question.pictures.slice(0, MAX_PICTURES).map(({ file }) => smaller(file)));
+    const blobs = await Promise.all(question.pictures.slice(0, MAX_PICTURES).map(({ file }) => copyOf(file)));
     const pictures = blobs.filter((blob) => blob !== null);
     if (question.itemId === null && pictures.length === 0) return; // a format that this browser cannot draw
     const entry = { itemId: question.itemId, pictures, label, unknown, when: Date.now() };
@@ -25,6 +26,11 @@ export async function remember(question, { prediction: { label, unknown = null }
   } catch (error) {
     unkept = error;
   }
+}
+
+function copyOf(file) {
+  if (!copies.has(file)) copies.set(file, smaller(file));
+  return copies.get(file);
 }
 
 /** A small copy of a picture, upright; null of one that this browser cannot read, although the server can. */

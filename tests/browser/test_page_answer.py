@@ -76,6 +76,18 @@ def test_another_view_is_asked_for_and_joins_the_question(page: Page) -> None:
     expect(page.locator("#help-text")).to_be_hidden()
 
 
+def test_what_is_dropped_on_another_view_joins_the_question(page: Page) -> None:
+    asked(page, answer(), answer(num_pictures=2))
+    page.evaluate("""() => {
+        const data = new DataTransfer();
+        data.items.add(new File(['x'], 'side.png', { type: 'image/png' }));
+        const event = new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true });
+        document.querySelector('#more-tile label').dispatchEvent(event);
+    }""")
+    expect(page.locator("#shots figcaption")).to_have_text(["0.png", "side.png"])
+    expect(page.locator(".weight")).to_have_count(2)
+
+
 def test_without_labels_there_are_ranked_pictures_and_no_name(page: Page) -> None:
     unlabelled = [{**one, "labels": {}} for one in MATCHES]
     nothing = prediction(label=None, rank=None, confidence=None, sure=False, unknown=None, unknown_score=None, ranks=[])

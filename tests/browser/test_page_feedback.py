@@ -1,4 +1,4 @@
-"""A person confirms or corrects an answer: its pictures become items with labels of all ranks, and can be taken back."""
+"""A person confirms or corrects an answer: its pictures become items with labels of all ranks, or are taken back."""
 
 from collections.abc import Iterator
 from pathlib import Path
