@@ -16,18 +16,22 @@ function sharePhrase({ confidence, rank, calibrated, ranks }, matches) {
   return [strong, ` of the vote of ${voters}${named}. A share, not a probability.`];
 }
 
-/** Why the answer is not as fine or as sure as a person may wish, in one sentence; empty where nothing is to be said. */
-function doubt({ sure, floor, rank, ranks = [], calibrated }) {
-  const passes = floor === undefined || floor === null ? "is sure enough" : `passes ${confidenceText(floor, calibrated)}`;
+/**
+ * Why the answer is not as fine or as sure as a person may wish, in one sentence; empty where nothing is to be said:
+ * without a calibration, because nothing was measured, and of what is unknown, because that is said already.
+ */
+function doubt({ sure, unknown, floor, rank, ranks = [], calibrated }) {
+  if (!calibrated || unknown) return "";
+  const passes = typeof floor === "number" ? `passes ${confidenceText(floor, calibrated)}` : "is sure enough";
   if (sure === false) return `Not sure: no name ${passes}. This is the nearest guess.`;
   const finer = ranks.map((one) => one.rank).slice(0, Math.max(0, ranks.findIndex((one) => one.rank === rank)));
   return sure && finer.length > 0 ? `No ${finer.join(" or ")} ${passes}, so the answer stops at the ${rank}.` : "";
 }
 
-function kickerOf({ label, unknown, sure }) {
+function kickerOf({ label, unknown, sure, calibrated }) {
   if (label === null) return "No name";
   if (unknown) return "The nearest name all the same";
-  return sure === false ? "Perhaps" : "The neighbours vote for";
+  return calibrated && sure === false ? "Perhaps" : "The neighbours vote for";
 }
 
 /** What would settle an answer that is not sure, and the button for it if there is one. */

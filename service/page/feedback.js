@@ -67,7 +67,7 @@ async function keep(rank, label) {
   show(byId("correction"), false);
   say("Adding …");
   try {
-    const labels = await labelsOf(rank, label);
+    const labels = await labelsOf(rank, label, answer);
     for (const { file, name } of pictures) {
       const id = newId(label, added.length);
       const form = new FormData();
@@ -108,13 +108,12 @@ async function undo(added) {
 }
 
 /**
- * The labels of all ranks for a name: that rank and the coarser ones, as most of the items of that name have them. A
- * new name has none but itself.
+ * The labels of all ranks for a name: that rank and the coarser ones, as most of the items of that name have them; of
+ * the matches first, since a name may stand under two. A new name has none but itself.
  */
-async function labelsOf(rank, label) {
-  const filter = encodeURIComponent(isOneOf(rank, [label]));
-  const known = state.stats.catalogue.labels[rank] !== undefined;
-  const { items } = known ? await ask(`/items?limit=${ASKED_ITEMS}&filter=${filter}`) : { items: [] };
+async function labelsOf(rank, label, { matches }) {
+  const near = matches.filter(({ labels }) => labels[rank] === label);
+  const items = near.length > 0 ? near : await itemsOf(rank, label);
   const votes = new Map();
   for (const { labels } of items) {
     const ranks = Object.entries(labels); // finest first
@@ -123,6 +122,12 @@ async function labelsOf(rank, label) {
   }
   const [most] = [...votes].sort(([, one], [, other]) => other - one);
   return most ? Object.fromEntries(JSON.parse(most[0])) : { [rank]: label };
+}
+
+async function itemsOf(rank, label) {
+  if (state.stats.catalogue.labels[rank] === undefined) return []; // a filter by a rank that no item has is refused
+  const filter = encodeURIComponent(isOneOf(rank, [label]));
+  return (await ask(`/items?limit=${ASKED_ITEMS}&filter=${filter}`)).items;
 }
 
 /** An id that says where the item came from, when, and as what. */

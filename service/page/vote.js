@@ -5,13 +5,15 @@ import { confidenceText } from "./words.js";
 
 const SHOWN = 3; // of a rank; of the rank that is the answer, all that the server names
 
-function barOf({ label, confidence }, calibrated) {
+/** `within` is what stands above a label whose name stands under several. */
+function barOf({ label, within, confidence }, calibrated) {
+  const name = within ? `${label} (${within})` : label;
   const bar = make("span", { className: "fill" });
   fill(bar, confidence);
   return make(
     "li",
     {},
-    make("span", { className: "vote-label", textContent: label, title: label }),
+    make("span", { className: "vote-label", textContent: name, title: name }),
     make("span", { className: "vote-number", textContent: confidenceText(confidence, calibrated) }),
     make("span", { className: "track", aria: { hidden: "true" } }, bar),
   );

@@ -35,7 +35,10 @@ RANKS = [
             {"label": "lime", "confidence": 0.07},
         ],
     },
-    {"rank": "genus", "labels": [{"label": "Rubra", "confidence": 0.93}, {"label": "Viridis", "confidence": 0.07}]},
+    {
+        "rank": "genus",
+        "labels": [{"label": "Rubra", "confidence": 0.93}, {"label": "Viridis", "confidence": 0.07, "within": "Algae"}],
+    },
 ]
 RIVALS = {
     "kind": "rivals",
