@@ -5,6 +5,7 @@
 import { compareRivals } from "./compare.js";
 import { button, byId, fill, make, show } from "./elements.js";
 import { showProblem } from "./problem.js";
+import { state } from "./state.js";
 import { voteBars } from "./vote.js";
 import { confidenceText, plural } from "./words.js";
 
@@ -43,7 +44,9 @@ function helpFor({ help }) {
     const compare = () => compareRivals(help).catch(showProblem);
     offers.push(button(`Compare ${help.labels.join(" and ")}`, compare, quiet));
   }
-  if (help.kind === "another_view") offers.push(button("Add another view", () => byId("more").click(), quiet));
+  if (help.kind === "another_view" && state.question.itemId === null) {
+    offers.push(button("Add another view", () => byId("more").click(), quiet));
+  }
   return [make("p", { textContent: help.text }), ...offers];
 }
 

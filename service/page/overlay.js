@@ -25,6 +25,14 @@ function heatOf({ grid: [rows, columns], box, scores }) {
   return canvas;
 }
 
+/** A numbered box. Several patches may have met one: then their numbers stand beside each other over it. */
+function markOf({ number, box }, before) {
+  const mark = make("span", { className: `mark pair-${number}`, data: { pair: number }, aria: { hidden: "true" } }, String(number));
+  mark.style.setProperty("--beside", String(before.filter((one) => String(one.box) === String(box)).length));
+  put(mark, box);
+  return mark;
+}
+
 /**
  * A picture with marks.
  *
@@ -41,10 +49,6 @@ export function pictureWithMarks(path, alt, marks, attention = null) {
   );
   showPicture(image, path);
   if (attention) stage.append(heatOf(attention));
-  for (const { number, box } of marks) {
-    const mark = make("span", { className: `mark pair-${number}`, data: { pair: number }, aria: { hidden: "true" } }, String(number));
-    put(mark, box);
-    stage.append(mark);
-  }
+  stage.append(...marks.map((mark, row) => markOf(mark, marks.slice(0, row))).reverse()); // the strongest lies on top
   return stage;
 }

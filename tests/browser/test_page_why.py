@@ -45,7 +45,7 @@ def test_pairs_are_drawn_in_their_places_in_matching_colours(page: Page) -> None
         box = image.bounding_box()
         assert box["width"] / box["height"] == pytest.approx(80 / 60, abs=0.02)  # not stretched
         marks = dialog.locator(f"{side} .mark")
-        for mark, pair in zip(marks.all(), explanation()["pairs"], strict=True):
+        for mark, pair in zip(reversed(marks.all()), explanation()["pairs"], strict=True):
             assert placed(mark) == pytest.approx(pair[key]["box"], abs=0.01)
     colour = "mark => getComputedStyle(mark).borderTopColor"
     first, second = (
@@ -65,6 +65,18 @@ def test_one_pair_stands_out_when_it_is_pointed_at(page: Page) -> None:
     expect(dialog.locator(".mark:not(.dim)")).to_have_text(["2", "2"])
     dialog.get_by_role("button", name="Close").focus()
     expect(dialog.locator(".mark.dim")).to_have_count(0)
+
+
+def test_numbers_of_patches_that_met_the_same_one_stand_beside_each_other(page: Page) -> None:
+    pairs = explanation()["pairs"]
+    pairs[1]["item"] = pairs[0]["item"]
+    met = {**answer(), "matches": [{**answer()["matches"][0], "explanation": explanation(pairs=pairs)}]}
+    put_before(page, met)
+    page.set_input_files("#files", files=[picture_file()])
+    page.get_by_role("button", name="Why this match: 1.").click()
+    left = "mark => parseFloat(getComputedStyle(mark, '::before').left)"
+    second, first = (mark.evaluate(left) for mark in page.locator("#why-match .mark").all())
+    assert second >= first + 16
 
 
 def test_the_map_of_attention_can_be_switched_on_and_lies_where_the_encoder_looked(page: Page) -> None:
