@@ -25,12 +25,14 @@ export function offerFeedback() {
   show(byId("feedback"), offered);
   if (!offered) return;
   const { label, rank } = answer.prediction;
-  const ask = label === null ? [] : [button(`Yes, it is ${label}`, () => keep(rank, label), { className: "button quiet" })];
-  const text = label === null ? "Name it" : "No, it is …";
-  byId("feedback-ask").replaceChildren(...ask, button(text, showCorrection, { className: "button quiet" }));
-  show(byId("feedback-ask"), true);
+  const quiet = { className: "button quiet" };
+  const yes = label === null ? [] : [button(`Yes, it is ${label}`, () => keep(rank, label), quiet)];
+  byId("feedback-ask").replaceChildren(...yes, button(label === null ? "Name it" : "No, it is …", showCorrection, quiet));
+  const isAdded = state.added !== null && state.added.question === question;
+  show(byId("feedback-ask"), !isAdded);
   show(byId("correction"), false);
-  say("");
+  if (isAdded) sayAdded(state.added);
+  else say("");
 }
 
 function say(text, ...actions) {
@@ -66,6 +68,7 @@ async function keep(rank, label) {
   show(byId("feedback-ask"), false);
   show(byId("correction"), false);
   say("Adding …");
+  const here = () => question === state.question; // its answer may have been asked for anew meanwhile
   try {
     const labels = await labelsOf(rank, label, answer);
     for (const { file, name } of pictures) {
@@ -76,34 +79,38 @@ async function keep(rank, label) {
       await ask(pathOf(id), { method: "PUT", body: form });
       added.push(id);
     }
-    if (answer === state.answer) sayAdded(added, labels);
+    state.added = { question, ids: added, labels };
+    if (here()) sayAdded(state.added);
   } catch (error) {
-    if (answer !== state.answer) return;
+    if (!here()) return;
     const done = added.length > 0 ? ` ${plural(added.length, "picture")} had been added.` : "";
-    say(`Not added: ${error.message}${done}`, ...undoFor(added));
+    say(`Not added: ${error.message}${done} `, ...undoFor(added));
     show(byId("feedback-ask"), true);
   }
 }
 
-function sayAdded(added, labels) {
+function sayAdded({ ids, labels }) {
   const named = Object.values(labels).join(", ");
-  say(`Added ${plural(added.length, "picture")} to the catalogue as ${named}. `, ...undoFor(added));
+  say(`Added ${plural(ids.length, "picture")} to the catalogue as ${named}. `, ...undoFor(ids));
 }
 
-const undoFor = (added) => (added.length > 0 ? [button("Undo", () => undo(added), { className: "link" })] : []);
+const undoFor = (ids) => (ids.length > 0 ? [button("Undo", () => undo(ids), { className: "link" })] : []);
 
-async function undo(added) {
-  const { answer } = state;
+/** Remove what was added; what is removed leaves `ids`, so that a second try goes on where the first failed. */
+async function undo(ids) {
+  const { question } = state;
   say("Taking back …");
   try {
-    for (const id of [...added]) {
-      await ask(pathOf(id), { method: "DELETE" });
-      added.splice(added.indexOf(id), 1);
+    while (ids.length > 0) {
+      await ask(pathOf(ids[0]), { method: "DELETE" });
+      ids.shift();
     }
-    if (answer === state.answer) offerFeedback();
+    state.added = null;
+    if (question !== state.question) return;
+    offerFeedback();
     say("Taken back.");
   } catch (error) {
-    say(`Not taken back: ${error.message} `, ...undoFor(added));
+    if (question === state.question) say(`Not taken back: ${error.message} `, ...undoFor(ids));
   }
 }
 

@@ -52,6 +52,8 @@ function facet(rank, count, onchange, onproblem) {
       change(null);
     },
   });
+  chips.replaceChildren(...[...chosen].map(chip)); // of before, where the fields are made anew
+  show(chips, chosen.size > 0);
   return make("div", { className: "facet" }, make("span", { className: "facet-name", textContent: rank, aria: { hidden: "true" } }), element, chips);
 }
 

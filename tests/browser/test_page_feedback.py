@@ -38,6 +38,8 @@ def test_a_confirmed_answer_becomes_items_and_is_taken_back(page: Page, server: 
     assert first["labels"] == second["labels"] == {"species": "lime", "genus": "Viridis"}
     page.select_option("#k", "24")
     expect(page.locator(f'.card[data-id="{first["id"]}"]')).to_have_count(1)  # found by the next search
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()  # the same question: it can still be taken back
+    expect(page.get_by_role("button", name="Yes, it is lime")).to_be_hidden()
     page.set_input_files("#files", files=[picture_file()])
     page.get_by_role("button", name="Yes, it is lime").click()
     expect(said).to_contain_text("Added 1 picture")
