@@ -54,7 +54,9 @@ export function compareChosen() {
     const other = match === first ? second : first;
     const facts = ranks.map((rank) => [rank, match.labels[rank] || "none", match.labels[rank] !== other.labels[rank]]);
     facts.push(["similarity", match.score.toFixed(3), false]);
-    for (const [name, value] of Object.entries(match.metadata)) facts.push([name, String(value), other.metadata[name] !== value]);
+    for (const [name, value] of Object.entries(match.metadata)) {
+      facts.push([name, String(value), other.metadata[name] !== value]);
+    }
     return column(nameOf(match), [thumbnailOf(match.id)], facts);
   });
   openComparison("Two matches side by side", "", columns);
@@ -70,7 +72,8 @@ export async function compareRivals(help) {
   const columns = help.labels.map((label, row) => {
     const vote = votes.find((one) => one.label === label);
     const facts = [[help.rank, label, true]];
-    if (vote) facts.push([calibrated ? "confidence" : "share of the vote", confidenceText(vote.confidence, calibrated), false]);
+    const what = calibrated ? "confidence" : "share of the vote";
+    if (vote) facts.push([what, confidenceText(vote.confidence, calibrated), false]);
     return column(label, found[row].map(thumbnailOf), facts);
   });
   openComparison("Which of the two?", help.text, columns);

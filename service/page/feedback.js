@@ -27,7 +27,8 @@ export function offerFeedback() {
   const { label, rank } = answer.prediction;
   const quiet = { className: "button quiet" };
   const yes = label === null ? [] : [button(`Yes, it is ${label}`, () => keep(rank, label), quiet)];
-  byId("feedback-ask").replaceChildren(...yes, button(label === null ? "Name it" : "No, it is …", showCorrection, quiet));
+  const no = button(label === null ? "Name it" : "No, it is …", showCorrection, quiet);
+  byId("feedback-ask").replaceChildren(...yes, no);
   const isAdded = state.added !== null && state.added.question === question;
   show(byId("feedback-ask"), !isAdded);
   show(byId("correction"), false);
@@ -41,7 +42,8 @@ function say(text, ...actions) {
 
 function showCorrection() {
   const ranks = ranksNow();
-  const select = make("select", { aria: { label: "Rank of the right name" } }, ...ranks.map((rank) => make("option", { textContent: rank })));
+  const options = ranks.map((rank) => make("option", { textContent: rank }));
+  const select = make("select", { aria: { label: "Rank of the right name" } }, ...options);
   const { element, input } = labelField({
     rank: () => select.value,
     label: "The right name",
@@ -53,7 +55,8 @@ function showCorrection() {
       keep(select.value, label);
     },
   });
-  const add = button("Add", () => input.value.trim() && keep(select.value, input.value.trim()), { className: "button" });
+  const enter = () => input.value.trim() && keep(select.value, input.value.trim());
+  const add = button("Add", enter, { className: "button" });
   byId("correction").replaceChildren(...(ranks.length > 1 ? [select] : []), element, add);
   show(byId("correction"), true);
   input.focus();

@@ -13,7 +13,8 @@ const valueText = (value) => `"${value.replace(/[\\"\n\t]/g, (character) => ESCA
 /** The filter for items whose `name` is one of some values. */
 export function isOneOf(name, values) {
   const [first, ...others] = values.map(valueText);
-  return others.length === 0 ? `${nameText(name)} == ${first}` : `${nameText(name)} in (${[first, ...others].join(", ")})`;
+  if (others.length === 0) return `${nameText(name)} == ${first}`;
+  return `${nameText(name)} in (${[first, ...others].join(", ")})`;
 }
 
 /** The filter that lets through what all of some filters let through; those that are empty are passed over. */

@@ -54,7 +54,8 @@ function facet(rank, count, onchange, onproblem) {
   });
   chips.replaceChildren(...[...chosen].map(chip)); // of before, where the fields are made anew
   show(chips, chosen.size > 0);
-  return make("div", { className: "facet" }, make("span", { className: "facet-name", textContent: rank, aria: { hidden: "true" } }), element, chips);
+  const name = make("span", { className: "facet-name", textContent: rank, aria: { hidden: "true" } });
+  return make("div", { className: "facet" }, name, element, chips);
 }
 
 /** What the closed filter says of itself. */

@@ -38,8 +38,9 @@ async function smaller(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
   if (bitmap === null) return null;
   const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
-  const canvas = make("canvas", { width: Math.max(1, bitmap.width * scale), height: Math.max(1, bitmap.height * scale) });
-  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const canvas = make("canvas", { width, height });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, width, height);
   bitmap.close();
   return new Promise((resolve) => canvas.toBlob(resolve, TYPE, 0.85));
 }
@@ -52,10 +53,11 @@ export async function openHistory(askFiles, askItem) {
     unkept = error;
     return [];
   });
-  const again = (question) => {
+  const fileOf = (blob, row) => new File([blob], `earlier picture ${row + 1}`, { type: blob.type });
+  const again = ({ itemId, pictures }) => {
     closeDialog("history");
-    if (question.itemId !== null) askItem(question.itemId);
-    else askFiles(question.pictures.map((blob, row) => new File([blob], `earlier picture ${row + 1}`, { type: blob.type })));
+    if (itemId !== null) askItem(itemId);
+    else askFiles(pictures.map(fileOf));
   };
   byId("history-list").replaceChildren(...questions.map((question) => entryOf(question, urls, again)));
   byId("history-empty").textContent = unkept

@@ -4,7 +4,7 @@ import { byId } from "./elements.js";
 
 const NO_FILE = "That was no file. Save the picture first, or copy it and paste it here.";
 
-/** Listen for pictures; `onfiles` begins a question with them, `onmore` adds them to it, `onproblem` says what is wrong. */
+/** Listen for pictures: `onfiles` begins a question with them, `onmore` adds to it, `onproblem` says what is wrong. */
 export function listenForPictures(onfiles, onmore, onproblem) {
   const drop = byId("drop");
   for (const [id, use] of [["files", onfiles], ["more", onmore]]) {

@@ -45,11 +45,15 @@ export function openKeys() {
 }
 
 export function listenToKeys() {
-  const rows = SHORTCUTS.map(([key, text]) => [make("dt", {}, make("kbd", { textContent: key })), make("dd", { textContent: text })]);
-  rows.push([make("dt", {}, make("kbd", { textContent: "Esc" })), make("dd", { textContent: "Close what is open" })]);
-  byId("keys-list").replaceChildren(...rows.flat());
+  const listed = [...SHORTCUTS, ["Esc", "Close what is open"]];
+  byId("keys-list").replaceChildren(
+    ...listed.flatMap(([key, text]) => [
+      make("dt", {}, make("kbd", { textContent: key })),
+      make("dd", { textContent: text }),
+    ]),
+  );
   byId("keys-on").checked = isOn();
-  byId("keys-on").addEventListener("change", (event) => localStorage.setItem(NAME, event.target.checked ? "on" : "off"));
+  byId("keys-on").addEventListener("change", ({ target }) => localStorage.setItem(NAME, target.checked ? "on" : "off"));
   byId("keys-open").addEventListener("click", openKeys);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !isOn()) return;

@@ -11,6 +11,16 @@ const PAUSE_MS = 120; // after the last key, so that a word is one question
 
 let fields = 0;
 
+const optionOf = ({ label, items }, id) =>
+  make(
+    "li",
+    { id, role: "option", data: { label }, aria: { selected: "false" } },
+    make("span", { textContent: label }),
+    make("span", { className: "count", textContent: items.toLocaleString("en"), title: plural(items, "picture") }),
+  );
+
+const remark = (textContent) => make("li", { className: "rest", role: "presentation", textContent });
+
 /**
  * @param {{rank: () => string, label: string, placeholder: string, onchoose: (label: string) => void,
  *   onproblem: (error: Error) => void, free?: boolean}} options `rank` is asked each time; `free` lets a name be
@@ -67,17 +77,10 @@ export function labelField({ rank, label, placeholder, onchoose, onproblem, free
   }
 
   function open(labels, total, typed) {
-    const rows = labels.map((one, place) =>
-      make(
-        "li",
-        { id: `${id}-${place}`, role: "option", data: { label: one.label }, aria: { selected: "false" } },
-        make("span", { textContent: one.label }),
-        make("span", { className: "count", textContent: one.items.toLocaleString("en"), title: plural(one.items, "picture") }),
-      ),
-    );
+    const rows = labels.map((one, place) => optionOf(one, `${id}-${place}`));
     const rest = total - labels.length;
-    if (rest > 0) rows.push(make("li", { className: "rest", role: "presentation", textContent: `and ${rest.toLocaleString("en")} more: type on` }));
-    if (total === 0) rows.push(make("li", { className: "rest", role: "presentation", textContent: free && typed ? "A new name: press Enter" : "No label begins so" }));
+    if (rest > 0) rows.push(remark(`and ${rest.toLocaleString("en")} more: type on`));
+    if (total === 0) rows.push(remark(free && typed ? "A new name: press Enter" : "No label begins so"));
     list.replaceChildren(...rows);
     active = -1;
     input.removeAttribute("aria-activedescendant");

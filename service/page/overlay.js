@@ -27,7 +27,8 @@ function heatOf({ grid: [rows, columns], box, scores }) {
 
 /** A numbered box. Several patches may have met one: then their numbers stand beside each other over it. */
 function markOf({ number, box }, before) {
-  const mark = make("span", { className: `mark pair-${number}`, data: { pair: number }, aria: { hidden: "true" } }, String(number));
+  const properties = { className: `mark pair-${number}`, data: { pair: number }, aria: { hidden: "true" } };
+  const mark = make("span", properties, String(number));
   mark.style.setProperty("--beside", String(before.filter((one) => String(one.box) === String(box)).length));
   put(mark, box);
   return mark;

@@ -52,7 +52,8 @@ const weightsOf = ({ query = [] }) => new Map(query.map(({ position, weight }) =
 
 /** Ask the same question for matches that are explained, `only` for one item if that is given. */
 export function askForReasons(question, only = "") {
-  return ask(`/search?k=${only ? 1 : numWanted()}`, requestOf(question, { filter: only || wantedFilter(), explain: true }));
+  const options = { filter: only || wantedFilter(), explain: true };
+  return ask(`/search?k=${only ? 1 : numWanted()}`, requestOf(question, options));
 }
 
 function pose(question) {

@@ -71,7 +71,8 @@ function draw(question, match, reason) {
   const shots = shotsOf(question);
   const ofPicture = (position) => pairs.filter(({ query }) => query.picture === position);
   // Of several pictures those that decided; all where that is not known.
-  const places = shots.map((_, position) => position).filter((place) => pairs.length === 0 || ofPicture(place).length > 0);
+  const decided = (place) => pairs.length === 0 || ofPicture(place).length > 0;
+  const places = shots.map((_, position) => position).filter(decided);
   byId("why-query").replaceChildren(
     ...places.map((position) =>
       pictureWithMarks(

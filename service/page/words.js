@@ -1,6 +1,7 @@
 // Numbers and names as the page writes them.
 
-export const plural = (count, noun, nouns = `${noun}s`) => `${count.toLocaleString("en")} ${count === 1 ? noun : nouns}`;
+export const plural = (count, noun, nouns = `${noun}s`) =>
+  `${count.toLocaleString("en")} ${count === 1 ? noun : nouns}`;
 
 const percent = (share) => `${Math.round(share * 100)}\u00a0%`;
 const plain = (share) => share.toFixed(2);
