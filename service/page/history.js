@@ -14,8 +14,15 @@ const ids = new WeakMap(); // a question of the page -> its id in the store, so 
 const copies = new WeakMap(); // a file -> the promise of its small copy
 let unkept = null; // why this browser keeps no history, once that is known
 
-/** Keep a question with what was answered. That it cannot be kept is said where the history is opened. */
-export async function remember(question, { prediction: { label, unknown = null } }) {
+let keeping = Promise.resolve(); // one after another, so that a question that is asked anew at once is kept once
+
+/** Keep a question with what was answered, in the background. */
+export function remember(question, { prediction }) {
+  keeping = keeping.then(() => keep(question, prediction));
+}
+
+/** That a question cannot be kept is said where the history is opened. */
+async function keep(question, { label, unknown = null }) {
   try {
     const blobs = await Promise.all(question.pictures.slice(0, MAX_PICTURES).map(({ file }) => copyOf(file)));
     const pictures = blobs.filter((blob) => blob !== null);
@@ -49,6 +56,7 @@ async function smaller(file) {
 export async function openHistory(askFiles, askItem) {
   const urls = [];
   openDialog("history", () => urls.forEach((url) => URL.revokeObjectURL(url)));
+  await keeping;
   const questions = await keptQuestions().catch((error) => {
     unkept = error;
     return [];
@@ -88,6 +96,7 @@ function entryOf(question, urls, again) {
 
 /** Forget all that was asked. */
 export async function clearHistory() {
+  await keeping;
   await clearQuestions();
   byId("history-list").replaceChildren();
   byId("history-empty").textContent = "Nothing is kept any more.";

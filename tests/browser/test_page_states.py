@@ -155,7 +155,8 @@ def test_nothing_moves_when_pictures_arrive_or_an_answer_is_waited_for(page: Pag
     before = page.evaluate(BOXES, parts)
     for route in held:
         route.continue_()
-    page.wait_for_function("[...document.querySelectorAll('.card img')].every((image) => image.naturalWidth > 0)")
+    for image in page.locator(".card img").all():
+        image.evaluate("image => image.decode()")
     assert page.evaluate(BOXES, parts) == before
     page.route("**/search?*", lambda route: None)
     page.select_option("#k", "24")
