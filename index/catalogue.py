@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from encoder.bundle import Bundle
 from encoder.manifest import Manifest
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem, Record
+from index.label_tally import Tally
 
 MAX_K = 1000
 
@@ -142,6 +143,9 @@ class Catalogue(Protocol):
 
     def ids(self) -> Iterator[str]:
         """The ids of all items, in no particular order."""
+
+    def labels(self) -> Tally:
+        """How many items carry each label: rank -> label -> number, the ranks finest first. Not to be changed."""
 
     def records(self, filter: str | None = None, *, thumbnails: bool = True) -> Iterator[Record]:
         """The items that a filter lets through with their wide values, a few in memory at a time.

@@ -28,6 +28,7 @@ from index.filter_rows import FilterRows
 from index.filter_sql import SqlCondition
 from index.following import Follower, last_seq, reading
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem, Record
+from index.label_tally import LabelTally, Tally, in_rank_order
 from index.locks import compacting_alone
 from index.row_set import RowSet
 from index.rows import (
@@ -63,6 +64,7 @@ class SqliteCatalogue(Filled):
         self.path = path
         self._fields = KnownFields()
         self._filter_rows = FilterRows(self._fields)
+        self._tally = LabelTally()
         self._connections = Connections(path)
         try:
             self._follower = Follower(path, self.manifest.embedding_dim)
@@ -288,6 +290,11 @@ class SqliteCatalogue(Filled):
         with reading(self.path) as connection:
             for (item_id,) in connection.execute("SELECT id FROM item WHERE deleted = 0"):
                 yield item_id
+
+    def labels(self) -> Tally:
+        """How many items carry each label; see `index.catalogue`. Goes through all items once, then through changes."""
+        with self._connections.reading() as connection:
+            return in_rank_order(self._tally.now(connection), catalogue_ranks(connection))
 
     def records(self, filter: str | None = None, *, thumbnails: bool = True) -> Iterator[Record]:
         """As `Catalogue.records`, all as of one moment, in the order in which they came."""

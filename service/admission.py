@@ -23,7 +23,7 @@ from service.problems import (
     NotLocalError,
     ScopeError,
 )
-from service.scopes import covers, needed_scope
+from service.scopes import WRITE, covers, needed_scope
 from service.settings import Settings
 
 logger = logging.getLogger("bentoml.lodisc")
@@ -47,6 +47,7 @@ class Admission:
         default = settings.catalogue / KEYS_NAME if settings.catalogue is not None else None
         self._ring = KeyRing(settings.keys or default, required=settings.keys is not None)
         self._insecure = settings.insecure
+        self._allow_writes = settings.allow_writes
         self._cors_origins = settings.cors_origins
         self._said = ""
 
@@ -74,6 +75,10 @@ class Admission:
         if not covers(key.scope, needed):
             raise ScopeError(f"the key {key.id} has the scope {key.scope}, this needs {needed}", needed=needed)
         return key
+
+    def may_write(self, key: Key | None) -> bool:
+        """Whether who came in with this key, or with none, could put an item: what a page asks before it offers to."""
+        return self._allow_writes if key is None else covers(key.scope, WRITE)
 
     def _keys_present(self) -> bool:
         try:

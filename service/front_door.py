@@ -53,7 +53,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
 }
 
 
@@ -115,6 +115,7 @@ class FrontDoor:
             scope["state"]["refused"] = error.code
             return problem_response(error)
         scope["state"]["key_id"] = key.id if key is not None else None
+        scope["state"]["may_write"] = admission.may_write(key)
         return None
 
     def _record(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:

@@ -98,7 +98,8 @@ def description() -> dict[str, Any]:
             "/items": {"get": _list_items(), "post": _put_items()},
             "/items/{id}": {"get": _get_item(), "put": _put_item(), "delete": _delete_item()},
             "/items/{id}/thumbnail": {"get": _thumbnail()},
-            "/stats": {"get": _plain("What is served: encoder, catalogue, limits", "stats")},
+            "/labels": {"get": _list_labels()},
+            "/stats": {"get": _plain("What is served: encoder, catalogue, limits, whether you may write", "stats")},
             "/livez": {"get": _plain("Whether the process runs", "livez")},
             "/readyz": {"get": _plain("Whether a search would be answered now", "readyz", "503")},
             "/metrics": {"get": _text("Metrics for Prometheus", "metrics", "text/plain")},
@@ -206,6 +207,23 @@ def _list_items() -> dict[str, Any]:
             ),
         ],
         "responses": _answers({"items": [ITEM], "next_cursor": None}, "400", "503"),
+    }
+
+
+def _list_labels() -> dict[str, Any]:
+    return {
+        "summary": "The labels of a rank that begin with a prefix, each with the number of its items",
+        "operationId": "list_labels",
+        "description": "Those of most items first; `total` counts all that begin so. Upper and lower case are alike.",
+        "x-curl": "curl '{origin}/labels?rank=species&prefix=al&limit=5'",
+        "parameters": [
+            {**_query("rank", "Name of the label rank.", {"type": "string"}), "required": True},
+            _query("prefix", "What the labels begin with; all where it is left out.", {"type": "string"}),
+            _query("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20}),
+        ],
+        "responses": _answers(
+            {"rank": "species", "labels": [{"label": "alata-minor", "items": 12}], "total": 1}, "400", "503"
+        ),
     }
 
 

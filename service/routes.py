@@ -19,7 +19,7 @@ from encoder.manifest import Manifest
 from index.answer import answer
 from index.domain import domain_note
 from index.items import Match
-from service import item_batches, item_routes, web_pages
+from service import item_batches, item_routes, label_routes, web_pages
 from service.clients import client_of
 from service.deadline import while_wanted
 from service.embedding_cache import EncodedPicture
@@ -148,6 +148,7 @@ async def stats(request: Request) -> Response:
             },
             "catalogue": item_routes.stats_document(catalogue),
             "note": domain_note(manifest, serving.catalogue.domain),
+            "may_write": request.state.may_write,
             "limits": {
                 "max_body_bytes": runtime.settings.max_body_bytes,
                 "max_pictures": runtime.settings.max_pictures,
@@ -234,6 +235,7 @@ ROUTES = [
     Route("/embed", embed, methods=["POST"]),
     Route("/search", search, methods=["POST"]),
     Route("/stats", stats, methods=["GET"]),
+    Route("/labels", label_routes.list_labels, methods=["GET"]),
     Route("/items", item_routes.list_items, methods=["GET"]),
     Route("/items", item_batches.put_items, methods=["POST"]),
     Route("/items/{id:path}/thumbnail", item_routes.get_thumbnail, methods=["GET"]),

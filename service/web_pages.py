@@ -12,15 +12,8 @@ from encoder.errors import NotFoundError
 from service.conditional import respond
 
 PAGE_DIR = Path(__file__).parent / "page"
-FILES = {
-    "answer.js": "text/javascript; charset=utf-8",
-    "app.js": "text/javascript; charset=utf-8",
-    "docs.js": "text/javascript; charset=utf-8",
-    "elements.js": "text/javascript; charset=utf-8",
-    "server.js": "text/javascript; charset=utf-8",
-    "style.css": "text/css; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-}
+TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+FILES = {path.name: TYPES[path.suffix] for path in sorted(PAGE_DIR.iterdir()) if path.suffix in TYPES}
 _CONTENT = {name: (PAGE_DIR / name).read_bytes() for name in (*FILES, "index.html", "docs.html")}
 
 

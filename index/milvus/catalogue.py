@@ -26,6 +26,7 @@ from index.filter_expression import ID, fields_of
 from index.filter_fields import unknown_field
 from index.filter_parser import parse_filter
 from index.items import CatalogueStats, Item, ItemPage, Match, NewItem, Record
+from index.label_tally import Tally, in_rank_order
 from index.milvus.address import MilvusAddress
 from index.milvus.client import TIMEOUT_S, disconnect
 from index.milvus.facts import content_token, existence_token
@@ -193,6 +194,14 @@ class MilvusCatalogue(Filled):
         """The ids of all items, in their order."""
         for row in self._all(["key"], _PAGE):
             yield read_text(row["key"])
+
+    def labels(self) -> Tally:
+        """How many items carry each label; see `index.catalogue`. Milvus counts no groups: goes through all items."""
+        counts: dict[str, Counter[str]] = {}
+        for row in self._all(["document"], _PAGE):
+            for rank, name in item_of(row).labels.items():
+                counts.setdefault(rank, Counter())[name] += 1
+        return in_rank_order(counts, self.ranks)
 
     def records(self, filter: str | None = None, *, thumbnails: bool = True) -> Iterator[Record]:
         """As `Catalogue.records`, in the order of their ids."""

@@ -3,12 +3,15 @@
 const KEY_CODES = new Set(["key_missing", "key_refused", "scope_too_small"]);
 const KEY_NAME = "lodisc-key";
 
+export const LOST = "lost"; // the code of an error where no answer came at all
+
 export const asksForKey = (error) => KEY_CODES.has(error.code);
 export const storedKey = () => sessionStorage.getItem(KEY_NAME); // gone with the tab, and never sent but to this server
 export const storeKey = (key) => sessionStorage.setItem(KEY_NAME, key);
 export const forgetKey = () => sessionStorage.removeItem(KEY_NAME);
 
-export const thumbnailOf = (id) => `/items/${id.split("/").map(encodeURIComponent).join("/")}/thumbnail`;
+export const pathOf = (id) => `/items/${id.split("/").map(encodeURIComponent).join("/")}`;
+export const thumbnailOf = (id) => `${pathOf(id)}/thumbnail`;
 
 /** The options of a request, with the key if there is one. */
 function withKey(options = {}) {
@@ -24,19 +27,22 @@ export async function showPicture(image, path) {
   }
   const response = await fetch(path, withKey()).catch(() => null);
   const url = response && response.ok ? URL.createObjectURL(await response.blob()) : null;
+  const letGo = () => url && URL.revokeObjectURL(url);
   image.loading = "eager"; // its bytes are here already, and are let go of once it is loaded
-  image.onload = image.onerror = () => url && URL.revokeObjectURL(url);
+  image.addEventListener("load", letGo, { once: true });
+  image.addEventListener("error", letGo, { once: true });
   image.src = url || path;
 }
 
-/** The answer's JSON, or an Error that carries the server's own words. */
+/** The answer's JSON, null where it has no content, or an Error that carries the server's own words. */
 export async function ask(path, options) {
   let response;
   try {
     response = await fetch(path, withKey(options));
   } catch {
-    throw new Error("The server does not answer. Is it still running?");
+    throw Object.assign(new Error("The server does not answer. Is it still running?"), { code: LOST });
   }
+  if (response.status === 204) return null;
   const document = await response.json().catch(() => null);
   if (response.ok && document) return document;
   const said = document && document.error;

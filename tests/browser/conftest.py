@@ -17,7 +17,11 @@ def browser() -> Iterator[Browser]:
         pytest.skip("chromium is not installed; run scripts/install-debian-packages.sh")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+            executable_path=CHROMIUM,
+            args=[
+                *("--no-sandbox", "--disable-background-networking"),
+                *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),  # a camera that is there
+            ],
         )
         yield browser
         browser.close()

@@ -14,7 +14,7 @@ def test_a_picture_is_chosen_and_answered(page: Page) -> None:
     cards = page.locator(".card")
     expect(cards).to_have_count(12)
     expect(page.locator("#name")).to_have_text("lime")
-    expect(page.locator("#share-text")).to_contain_text("%")
+    expect(page.locator("#share-text")).to_contain_text("A share, not a probability")
     expect(cards.first).to_contain_text("lime")
     expect(cards.first).to_contain_text("Viridis")
     expect(page.get_by_alt_text("Your picture lime.png")).to_be_visible()

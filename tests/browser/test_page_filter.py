@@ -83,3 +83,52 @@ def test_before_there_is_a_picture_a_filter_is_tried_at_once(browser: Browser, s
         expect(page.locator("#empty")).to_have_text("The filter lets no picture through.")
         apply(page, "")
         expect(page.locator("#empty")).to_contain_text("most like yours will stand here")
+
+
+def test_labels_are_chosen_rank_by_rank_and_taken_back(page: Page) -> None:
+    genus = page.get_by_role("combobox", name="Only these of genus")
+    expect(genus).to_have_attribute("placeholder", "any of 3 names")
+    page.set_input_files("#files", files=[picture_file()])
+    expect(page.locator(".card")).to_have_count(12)
+    genus.click()  # lists the labels, those of most pictures first
+    expect(page.locator(".options [role=option]")).to_have_text(["Rubra8", "Caerula4", "Viridis4"])
+    page.get_by_role("option", name="Rubra").click()
+    expect(page.locator(".card")).to_have_count(8)
+    assert genera(page) == {"Rubra"}
+    genus.press_sequentially("vir")
+    expect(page.locator(".options [role=option]")).to_have_count(1)
+    genus.press("ArrowDown")
+    genus.press("Enter")
+    expect(page.locator(".card")).to_have_count(12)
+    assert genera(page) == {"Rubra", "Viridis"}
+    expect(page.locator("#filters-now")).to_have_text("Rubra, Viridis")
+    apply(page, 'not contains(species, "rose")')  # with what is written, not instead of it
+    expect(page.locator(".card")).to_have_count(8)
+    page.get_by_role("button", name="Take back genus Rubra").click()
+    expect(page.locator(".card")).to_have_count(4)
+    expect(genus).to_be_focused()
+    with page.expect_request("**/search?*") as sent:
+        page.locator(".card").first.click()
+    assert sent.value.post_data_json["filter"] == '(not contains(species, "rose")) and (genus == "Viridis")'
+
+
+def test_a_name_that_is_typed_in_full_needs_no_choice_and_one_that_is_not_there_is_said(page: Page) -> None:
+    species = page.get_by_role("combobox", name="Only these of species")
+    species.fill("SKY?#%")
+    species.press("Enter")
+    expect(page.locator(".chip")).to_have_text("sky?#%")
+    expect(page.locator("#empty")).to_have_text("The filter is set: choose a picture.")
+    species.fill("nowhere")
+    expect(page.get_by_text("No label begins so")).to_be_visible()
+    species.press("Escape")
+    expect(page.get_by_text("No label begins so")).to_be_hidden()
+
+
+def test_of_many_labels_a_few_are_listed(page: Page) -> None:
+    page.route("**/labels?*", lambda route: route.fulfill(
+        json={"rank": "genus", "labels": [{"label": f"G{n}", "items": 9} for n in range(8)], "total": 40_000}
+    ))  # fmt: skip
+    with page.expect_request("**/labels?*") as asked:
+        page.get_by_role("combobox", name="Only these of genus").click()
+    assert asked.value.url.endswith("/labels?rank=genus&prefix=&limit=8")
+    expect(page.get_by_text("and 39,992 more: type on")).to_be_visible()

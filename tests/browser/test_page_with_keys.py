@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from served_catalogue import build_served_catalogue
 from watched_page import picture_file, watched_page
 
+from service.key_file import KEYS_NAME, add_key, new_key
+
 UNKNOWN_KEY = f"lodisc_{'0' * 12}_{'A' * 43}"
 
 
@@ -80,6 +82,19 @@ def test_a_key_is_kept_in_its_tab_until_it_is_forgotten(page: Page, key: str) ->
     page.get_by_role("button", name="Forget the key").click()
     expect(page.get_by_label("This server asks for a key")).to_be_visible()
     expect(page.locator("#facts")).to_have_text("")
+
+
+def test_a_yes_is_asked_for_only_of_who_may_write(page: Page, catalogue: Path, key: str) -> None:
+    text, kept = new_key("writer", "write")
+    add_key(catalogue / KEYS_NAME, kept)
+    for one, may_write in ((key, False), (text, True)):
+        page.get_by_label("This server asks for a key").fill(one)
+        page.keyboard.press("Enter")
+        expect(page.locator("#facts")).to_contain_text("16 pictures")
+        page.set_input_files("#files", files=[picture_file()])
+        expect(page.locator(".card")).to_have_count(12)
+        expect(page.locator("#feedback")).to_be_visible(visible=may_write)
+        page.get_by_role("button", name="Forget the key").click()
 
 
 def test_the_form_fits_a_narrow_screen(page: Page) -> None:

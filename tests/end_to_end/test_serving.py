@@ -284,10 +284,32 @@ def test_put_is_idempotent_and_delete_deletes(http: httpx.Client) -> None:
     assert http.post("/search", files=files(picture)).json()["matches"][0]["id"] != new_id
 
 
+def test_the_labels_of_a_rank_by_prefix(http: httpx.Client) -> None:
+    def labels(**asked: str) -> httpx.Response:
+        return http.get("/labels", params=asked)
+
+    genera = labels(rank="genus", limit="2").json()
+    assert (genera["rank"], [one["label"] for one in genera["labels"]], genera["total"]) == (
+        "genus", ["Rubra", "Caerula"], 3,
+    )  # fmt: skip
+    assert labels(rank="species", prefix="PINK").json()["labels"][0]["label"] == "pink rose"
+    assert labels(rank="species", prefix="ink").json() == {"rank": "species", "labels": [], "total": 0}
+    before = genera["labels"][0]["items"]
+    http.put("/items/one%20more", files={"image": a_picture()}, data={"labels": '{"genus": "Rubra"}'})
+    assert labels(rank="genus").json()["labels"][0]["items"] == before + 1
+    http.delete("/items/one%20more")
+    assert labels(rank="genus").json()["labels"][0]["items"] == before
+    refused = labels(rank="genos")
+    assert (refused.status_code, refused.json()["error"]["detail"]) == (400, {"ranks": ["species", "genus"]})
+    for asked in ({}, {"rank": "genus", "limit": "0"}, {"rank": "genus", "sort": "name"}):
+        assert labels(**asked).status_code == 400
+
+
 def test_stats_and_probes(http: httpx.Client, tiny_bundle: Path) -> None:
     manifest = Bundle.open(tiny_bundle).manifest
     stats = http.get("/stats").json()
     assert stats["catalogue"]["items"] == NUM_ITEMS
+    assert stats["may_write"] is True
     assert (stats["model"]["id"], stats["model"]["dim"]) == (manifest.id, manifest.embedding_dim)
     assert manifest.trained_on in stats["note"]  # these pictures are not what it was trained on
     assert http.get("/livez").status_code == http.get("/readyz").status_code == 200

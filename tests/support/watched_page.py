@@ -13,15 +13,20 @@ from served_catalogue import COLOURS, drawn_picture, encoded
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FAILED_REQUEST = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
+LOST_REQUEST = "Failed to load resource: net::"
+
 
 @contextmanager
-def watched_page(browser: Browser, url: str, *, refusals: tuple[int, ...] = (), **options: Any) -> Iterator[Page]:
+def watched_page(
+    browser: Browser, url: str, *, refusals: tuple[int, ...] = (), lost: bool = False, **options: Any
+) -> Iterator[Page]:
     """Open a page in a context of its own, and see at the end that it was clean.
 
     Args:
         browser: that is running.
         url: of the server, without a path.
         refusals: statuses that the test provokes; Chromium writes a line to the console for each such answer.
+        lost: whether the test cuts the page off from its server, of which Chromium writes a line too.
         options: of `Browser.new_context`.
     """
     complaints: list[str] = []
@@ -35,7 +40,9 @@ def watched_page(browser: Browser, url: str, *, refusals: tuple[int, ...] = (), 
     yield page
     context.close()
     failed = [match for text in complaints if (match := FAILED_REQUEST.match(text))]
-    assert [text for text in complaints if not FAILED_REQUEST.match(text)] == []
+    others = [text for text in complaints if not FAILED_REQUEST.match(text)]
+    assert [text for text in others if not text.startswith(LOST_REQUEST)] == []
+    assert bool(others) == lost
     assert {int(match[1]) for match in failed} == set(refusals)
     assert {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, asked) if parts.scheme != "blob"} == {url}
 
