@@ -19,6 +19,7 @@ from lodisc.commands.index_building import (
 )
 from lodisc.commands.index_evaluating import EVALUATE_HELP, add_evaluate_arguments, run_evaluate
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
+from lodisc.commands.index_local import LOCAL_HELP, add_local_arguments, run_local
 from lodisc.commands.index_moving import (
     EXPORT_HELP,
     IMPORT_HELP,
@@ -108,6 +109,7 @@ ACTIONS = (
     Action("stats", "what is in the catalogue", STATS_HELP, run_stats, add_stats_arguments),
     Action("verify", "see whether it is whole, and repair it", VERIFY_HELP, run_verify, add_verify_arguments),
     Action("evaluate", "how well it tells its items apart", EVALUATE_HELP, run_evaluate, add_evaluate_arguments),
+    Action("local", "what re-ranking and explanations need", LOCAL_HELP, run_local, add_local_arguments),
     Action("export", "write it as one Parquet file", EXPORT_HELP, run_export, add_export_arguments),
     Action("import", "take in a file of `export`", IMPORT_HELP, run_import, add_import_arguments),
     Action("compact", "build the search snapshot anew", COMPACT_HELP, _compact, add_index_arguments),
