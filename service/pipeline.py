@@ -36,6 +36,14 @@ class _Decoded:
     seconds: float
 
 
+@dataclass(frozen=True)
+class _Extras:
+    """What is wanted of a picture beside its embedding."""
+
+    attention: bool
+    patches: bool
+
+
 @dataclass
 class Stages:
     """Milliseconds of one request in each stage; of several pictures the slowest, as they run abreast."""
@@ -73,7 +81,13 @@ class Pipeline:
         self._batcher.close()
 
     async def encode(
-        self, pictures: Sequence[bytes], *, client: str, attention: bool = False, stages: Stages | None = None
+        self,
+        pictures: Sequence[bytes],
+        *,
+        client: str,
+        attention: bool = False,
+        patches: bool = False,
+        stages: Stages | None = None,
     ) -> list[EncodedPicture | PictureError]:
         """Encode the pictures of one request, in their order.
 
@@ -81,6 +95,7 @@ class Pipeline:
             pictures: their files.
             client: who asks; clients take turns.
             attention: whether patch scores are wanted too.
+            patches: whether pivotal patches are.
             stages: told how long each stage took.
 
         Raises:
@@ -89,17 +104,17 @@ class Pipeline:
         with self._queue.admitted(client, len(pictures)):
             self._metrics.in_flight.inc(len(pictures))
             try:
-                return await self._encode_all(pictures, client, attention, stages or Stages())
+                return await self._encode_all(pictures, client, _Extras(attention, patches), stages or Stages())
             finally:
                 self._metrics.in_flight.dec(len(pictures))
 
     async def _encode_all(
-        self, pictures: Sequence[bytes], client: str, attention: bool, stages: Stages
+        self, pictures: Sequence[bytes], client: str, extras: _Extras, stages: Stages
     ) -> list[EncodedPicture | PictureError]:
         try:
             async with asyncio.TaskGroup() as group:  # cancelled as one
                 tasks = [
-                    group.create_task(self._encode_one(data, position, client, attention, stages))
+                    group.create_task(self._encode_one(data, position, client, extras, stages))
                     for position, data in enumerate(pictures)
                 ]
         except ExceptionGroup as failed:  # what is no fault of a picture fails the request: the first tells why
@@ -107,14 +122,14 @@ class Pipeline:
         return [task.result() for task in tasks]
 
     async def _encode_one(
-        self, data: bytes, position: int, client: str, attention: bool, stages: Stages
+        self, data: bytes, position: int, client: str, extras: _Extras, stages: Stages
     ) -> EncodedPicture | PictureError:
         loop = asyncio.get_running_loop()
         since_s = time.perf_counter()
         async with self._queue.place(client):
             waited_s = time.perf_counter() - since_s
             try:
-                decoded = await loop.run_in_executor(self._decoders, self._decode, data, attention)
+                decoded = await loop.run_in_executor(self._decoders, self._decode, data, extras)
             except PictureError as error:
                 error.position = position
                 self._metrics.pictures.labels(outcome=error.code).inc()
@@ -122,27 +137,28 @@ class Pipeline:
             self._metrics.pictures.labels(outcome="ok").inc()
             if isinstance(decoded, EncodedPicture):
                 return decoded
-            row = await asyncio.wrap_future(self._batcher.submit(decoded.pixels_SS3, attention=attention))
+            waiting = self._batcher.submit(decoded.pixels_SS3, attention=extras.attention, patches=extras.patches)
+            row = await asyncio.wrap_future(waiting)
         queue_s = waited_s + row.queue_s
         for stage, seconds in (("decode", decoded.seconds), ("queue", queue_s), ("encode", row.encode_s)):
             stages.add(stage, seconds)
             self._metrics.stage_seconds.labels(stage=stage).observe(seconds)
-        encoded = EncodedPicture(row.embedding_D, row.attention_P, decoded.box)
+        encoded = EncodedPicture(row.embedding_D, row.attention_P, decoded.box, row.patches)
         if self._cache is not None:
             self._cache.put(decoded.key, encoded)
         return encoded
 
-    def _known(self, key: bytes, attention: bool) -> EncodedPicture | None:
+    def _known(self, key: bytes, extras: _Extras) -> EncodedPicture | None:
         if self._cache is None:
             return None
-        found = self._cache.get(key, attention=attention)
+        found = self._cache.get(key, attention=extras.attention, patches=extras.patches)
         self._metrics.cache.labels(outcome="miss" if found is None else "hit").inc()
         return found
 
-    def _decode(self, data: bytes, attention: bool) -> _Decoded | EncodedPicture:
+    def _decode(self, data: bytes, extras: _Extras) -> _Decoded | EncodedPicture:
         start_s = time.perf_counter()
         key = hashlib.sha256(data).digest() if self._cache is not None else b""
-        known = self._known(key, attention)
+        known = self._known(key, extras)
         if known is not None:
             return known
         preprocessing = self.encoder.manifest.preprocessing

@@ -59,7 +59,7 @@ def explain(query: Seen, item: Seen, grid: tuple[int, int]) -> dict[str, Any]:
         grid: rows and columns of the encoder's patches.
     """
     found = interact(query.features, [item.features])
-    parts_P = np.maximum(found.cosine_CQ[0], 0) * query.features.weights_P
+    parts_P = np.maximum(found.cosine_CQ[0], 0) * query.features.weights
     total = float(parts_P.sum())
     best = [place for place in np.argsort(-parts_P, kind="stable").tolist() if parts_P[place] > 0][:MAX_PAIRS]
     pairs = []

@@ -43,4 +43,5 @@ def interact(query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> Inter
     cosine_CQP = flat_QN.reshape(num_patches, len(candidates), -1).transpose(1, 0, 2)
     partner_CQ = cosine_CQP.argmax(axis=2)
     cosine_CQ = np.take_along_axis(cosine_CQP, partner_CQ[:, :, None], axis=2)[:, :, 0]
-    return Interaction(cosine_CQ @ query.weights_P, cosine_CQ, partner_CQ)
+    score_C: NDArray[np.float32] = (cosine_CQ @ query.weights).astype(np.float32)
+    return Interaction(score_C, cosine_CQ, partner_CQ)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from encoder.errors import ConfigError, PictureError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
-from index.answers.local_features import PivotalPatches, pivotal_patches
+from index.answers.local_features import PivotalPatches, pivotal_patches_of
 from index.answers.local_search import refusal
 from index.answers.local_table import PictureOfItem
 from index.answers.patch_projection import PatchProjection, learn_projection
@@ -128,9 +128,7 @@ def _patches(
     pictures = _pixels(catalogue, find_pictures(wanted, source, threads), encoder, report)
     while batch := list(islice(pictures, BATCH_SIZE)):
         encoded = encoder.encode(np.stack([pixels for _, pixels in batch]), attention=True, tokens=True)
-        assert encoded.attention_BP is not None and encoded.tokens_BPE is not None
-        for (row, _), scores_A, tokens_AE in zip(batch, encoded.attention_BP, encoded.tokens_BPE, strict=True):
-            yield row, pivotal_patches(scores_A, tokens_AE)
+        yield from zip((row for row, _ in batch), pivotal_patches_of(encoded), strict=True)
 
 
 def _pixels(

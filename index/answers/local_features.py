@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.errors import CatalogueCorruptError
+from encoder.image_encoder import Encoded
 
 NUM_PATCHES = 12
 FORMAT = 1
@@ -57,7 +58,7 @@ class LocalFeatures:
     scores_A: NDArray[np.float32]
 
     @property
-    def weights_P(self) -> NDArray[np.float32]:
+    def weights(self) -> NDArray[np.float32]:
         """What each pivotal patch weighs: its score's share of theirs, float32 of sum 1."""
         scores_P = self.scores_A[self.positions_P]
         total = scores_P.sum()
@@ -71,6 +72,16 @@ def pivotal_patches(scores_A: NDArray[np.float32], tokens_AE: NDArray[np.float32
     """Take the NUM_PATCHES patches with the highest scores, best first; of equal ones the first."""
     positions_P = np.argsort(-scores_A, kind="stable")[:NUM_PATCHES]
     return PivotalPatches(positions_P, tokens_AE[positions_P].copy(), scores_A.copy())
+
+
+def pivotal_patches_of(encoded: Encoded) -> list[PivotalPatches]:
+    """The pivotal patches of each picture of a batch that was encoded with attention and tokens."""
+    assert encoded.attention_BP is not None
+    assert encoded.tokens_BPE is not None
+    return [
+        pivotal_patches(scores_A, tokens_AE)
+        for scores_A, tokens_AE in zip(encoded.attention_BP, encoded.tokens_BPE, strict=True)
+    ]
 
 
 def pack(local: LocalFeatures, stamp: int) -> bytes:

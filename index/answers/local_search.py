@@ -12,7 +12,7 @@ from PIL import Image
 
 from encoder.errors import ConfigError
 from encoder.manifest import Manifest
-from index.answers.explanation import Box, Seen, explain, seen_box
+from index.answers.explanation import Box, Seen, attention_document, explain, seen_box
 from index.answers.local_features import LocalFeatures, PivotalPatches
 from index.answers.local_table import LocalTable
 from index.answers.patch_projection import PatchProjection
@@ -97,14 +97,15 @@ class LocalPlan:
             if features is None or picture not in query:
                 found.append(None)
             else:
-                found.append(explain(query[picture], self._item(match.id, features), self._grid))
+                found.append(explain(query[picture], self._item(match.id, features), self.grid))
         return found
 
     def _item(self, item_id: str, features: LocalFeatures) -> Seen:
         return Seen(features, _thumbnail_box(self.catalogue.manifest, self.catalogue.thumbnail(item_id)))
 
     @property
-    def _grid(self) -> tuple[int, int]:
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the encoder's patches."""
         grid = self.catalogue.manifest.patch_grid
         assert grid is not None  # an encoder with patch features has one
         return grid
@@ -161,23 +162,26 @@ def refusal(catalogue: Catalogue) -> str:
 
 
 def add_to_document(
-    document: dict[str, Any], matches: Sequence[Match], explanations: Sequence[dict[str, Any] | None], reranked: bool
+    document: dict[str, Any], plan: LocalPlan, matches: Sequence[Match], query: Mapping[int, Seen]
 ) -> None:
     """Put what the patches brought into the answer to a search.
 
     Args:
         document: the answer, its matches in the same order.
+        plan: of the search.
         matches: of the answer.
-        explanations: of the first of them.
-        reranked: whether the order is by patches too.
+        query: its photographs.
     """
-    document["reranked"] = reranked
+    document["reranked"] = plan.reranks and bool(query)
     for entry, match in zip(document["matches"], matches, strict=True):
         if match.global_score is not None:
             entry["global_score"] = round(match.global_score, 6)
             entry["local_score"] = None if match.local_score is None else round(match.local_score, 6)
-    for entry, explanation in zip(document["matches"], explanations, strict=False):
+    for entry, explanation in zip(document["matches"], plan.explanations(matches, query), strict=False):
         entry["explanation"] = explanation
+    for entry in document.get("query", ()):
+        if plan.explains and entry["position"] in query:
+            entry["attention"] = attention_document(query[entry["position"]], plan.grid)
 
 
 def _thumbnail_box(manifest: Manifest, thumbnail: bytes | None) -> Box:

@@ -38,10 +38,10 @@ class PatchProjection:
 
     def project(self, patches: PivotalPatches) -> LocalFeatures:
         """Patches as they are compared: whitened, and of length 1."""
-        features_PK = (patches.features_PE - self.mean_E) @ self.whitening_EK
+        features_PK = np.asarray((patches.features_PE - self.mean_E) @ self.whitening_EK, np.float32)
         norms_P1 = np.linalg.norm(features_PK, axis=1, keepdims=True)
-        features_PK /= np.maximum(norms_P1, np.finfo(np.float32).tiny)
-        return LocalFeatures(patches.positions_P, features_PK, patches.scores_A)
+        units_PK: NDArray[np.float32] = features_PK / np.maximum(norms_P1, np.finfo(np.float32).tiny)
+        return LocalFeatures(patches.positions_P, units_PK, patches.scores_A)
 
     def packed(self, patches: PivotalPatches) -> bytes:
         """Patches as they are stored."""

@@ -144,8 +144,7 @@ def _answerable(codes_N: NDArray[np.int32]) -> NDArray[np.int64]:
 def _outcomes(
     table: LocalTable, items: EvaluatedItems, rank: str, queries_Q: NDArray[np.int64], progress: CountedProgress
 ) -> Iterator[tuple[list[float], list[float]] | None]:
-    """Of each query whether its first neighbour is right, and its average precision, with each weight; None without
-    features of its own."""
+    """Of each query its outcomes as of `with_weights`; None where it has no features of its own."""
     codes_N = items.codes[rank]
     for number, (query, (order, cosines)) in enumerate(
         zip(queries_Q.tolist(), exact_rankings(items.vectors, queries_Q), strict=True)

@@ -56,8 +56,7 @@ def combined(cosine_N: NDArray[np.float32], local_C: NDArray[np.float32], weight
         return cosine_N
     local_N = np.full(len(cosine_N), np.median(known), np.float32)
     local_N[: len(local_C)] = np.where(np.isnan(local_C), local_N[: len(local_C)], local_C)
-    scores_N: NDArray[np.float32] = (cosine_N + np.float32(weight) * local_N) / np.float32(1 + weight)
-    return scores_N
+    return ((cosine_N + weight * local_N) / (1 + weight)).astype(np.float32)
 
 
 def rerank(matches: Sequence[Match], scores: LocalScores, weight: float) -> list[Match]:

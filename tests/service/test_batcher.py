@@ -19,7 +19,7 @@ class GatedEncoder(ImageEncoder):
         self.gate = threading.Event()
         self.started = threading.Event()
 
-    def encode(self, pixels_BSS3: NDArray[np.uint8], *, attention: bool = False) -> Encoded:
+    def encode(self, pixels_BSS3: NDArray[np.uint8], *, attention: bool = False, tokens: bool = False) -> Encoded:
         self.started.set()
         assert self.gate.wait(30)
         return super().encode(pixels_BSS3, attention=attention)
