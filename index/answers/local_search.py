@@ -128,9 +128,7 @@ def plan_local(catalogue: Catalogue, *, rerank: bool | None, explains: bool, has
         return None
     if not isinstance(catalogue, SqliteCatalogue):
         if asked:
-            raise ConfigError(
-                f"{catalogue.path} is kept in Milvus, which holds no local features to re-rank or explain by"
-            )
+            raise ConfigError("a catalogue in Milvus keeps no local features to re-rank or explain by")
         return None
     if not has_patches:
         if asked:
@@ -156,8 +154,7 @@ def refusal(catalogue: Catalogue) -> str:
             "them; export a bundle that has the output `tokens`"
         )
     return (
-        f"catalogue {catalogue.path.name} keeps no local features to re-rank or explain by; "
-        f"make them with `lodisc index local {catalogue.path.name}`"
+        "the catalogue keeps no local features to re-rank or explain by; make them with `lodisc index local CATALOGUE`"
     )
 
 

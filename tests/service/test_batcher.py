@@ -22,7 +22,7 @@ class GatedEncoder(ImageEncoder):
     def encode(self, pixels_BSS3: NDArray[np.uint8], *, attention: bool = False, tokens: bool = False) -> Encoded:
         self.started.set()
         assert self.gate.wait(30)
-        return super().encode(pixels_BSS3, attention=attention)
+        return super().encode(pixels_BSS3, attention=attention, tokens=tokens)
 
 
 def some_pixels(count: int, side: int) -> NDArray[np.uint8]:
