@@ -52,11 +52,15 @@ class EmbeddingCache:
         self._lock = threading.Lock()
         self.num_bytes = 0
 
-    def get(self, key: bytes, *, attention: bool, patches: bool = False) -> EncodedPicture | None:
-        """What is known of a file; None where nothing is, or not its attention or patches though those are wanted."""
+    def get(
+        self, key: bytes, *, attention: bool, patches: bool = False, influence: bool = False
+    ) -> EncodedPicture | None:
+        """What is known of a file; None where nothing is, or not all that is wanted of it."""
         with self._lock:
             found = self._entries.get(key)
             if found is None or (attention and found.attention_P is None) or (patches and found.patches is None):
+                return None
+            if influence and (found.patches is None or found.patches.influence_P is None):
                 return None
             self._entries.move_to_end(key)
             return found
@@ -77,5 +81,5 @@ class EmbeddingCache:
 def _size(picture: EncodedPicture) -> int:
     attention_bytes = 0 if picture.attention_P is None else picture.attention_P.nbytes
     patches = picture.patches
-    patch_bytes = 0 if patches is None else sum(part.nbytes for part in vars(patches).values())
+    patch_bytes = 0 if patches is None else sum(part.nbytes for part in vars(patches).values() if part is not None)
     return picture.embedding_D.nbytes + attention_bytes + patch_bytes + OVERHEAD_BYTES

@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from encoder.errors import PictureError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
+from index.answers.covering import covered, influence
+from index.answers.local_features import PivotalPatches
 from service.batcher import Batcher
 from service.embedding_cache import EmbeddingCache, EncodedPicture
 from service.fair_queue import FairQueue
@@ -42,6 +44,7 @@ class _Extras:
 
     attention: bool
     patches: bool
+    influence: bool  # of the patches
 
 
 @dataclass
@@ -87,6 +90,7 @@ class Pipeline:
         client: str,
         attention: bool = False,
         patches: bool = False,
+        influence: bool = False,
         stages: Stages | None = None,
     ) -> list[EncodedPicture | PictureError]:
         """Encode the pictures of one request, in their order.
@@ -96,6 +100,7 @@ class Pipeline:
             client: who asks; clients take turns.
             attention: whether patch scores are wanted too.
             patches: whether pivotal patches are.
+            influence: whether it is to be measured what each of them settles, which takes a run for each.
             stages: told how long each stage took.
 
         Raises:
@@ -104,7 +109,9 @@ class Pipeline:
         with self._queue.admitted(client, len(pictures)):
             self._metrics.in_flight.inc(len(pictures))
             try:
-                return await self._encode_all(pictures, client, _Extras(attention, patches), stages or Stages())
+                return await self._encode_all(
+                    pictures, client, _Extras(attention, patches, influence), stages or Stages()
+                )
             finally:
                 self._metrics.in_flight.dec(len(pictures))
 
@@ -139,19 +146,32 @@ class Pipeline:
                 return decoded
             waiting = self._batcher.submit(decoded.pixels_SS3, attention=extras.attention, patches=extras.patches)
             row = await asyncio.wrap_future(waiting)
+            patches = row.patches
+            if extras.influence and patches is not None:
+                patches = await self._with_influence(decoded.pixels_SS3, row.embedding_D, patches)
         queue_s = waited_s + row.queue_s
         for stage, seconds in (("decode", decoded.seconds), ("queue", queue_s), ("encode", row.encode_s)):
             stages.add(stage, seconds)
             self._metrics.stage_seconds.labels(stage=stage).observe(seconds)
-        encoded = EncodedPicture(row.embedding_D, row.attention_P, decoded.box, row.patches)
+        encoded = EncodedPicture(row.embedding_D, row.attention_P, decoded.box, patches)
         if self._cache is not None:
             self._cache.put(decoded.key, encoded)
         return encoded
 
+    async def _with_influence(
+        self, pixels_SS3: NDArray[np.uint8], embedding_D: NDArray[np.float32], patches: PivotalPatches
+    ) -> PivotalPatches:
+        """The patches with what each settles. Other pictures' turns in the batcher come between."""
+        grid = self.encoder.manifest.patch_grid
+        assert grid is not None  # an encoder with patch features has one
+        rows = [asyncio.wrap_future(self._batcher.submit(one)) for one in covered(pixels_SS3, patches, grid)]
+        covered_PD = np.stack([row.embedding_D for row in await asyncio.gather(*rows)])
+        return replace(patches, influence_P=influence(embedding_D, covered_PD))
+
     def _known(self, key: bytes, extras: _Extras) -> EncodedPicture | None:
         if self._cache is None:
             return None
-        found = self._cache.get(key, attention=extras.attention, patches=extras.patches)
+        found = self._cache.get(key, attention=extras.attention, patches=extras.patches, influence=extras.influence)
         self._metrics.cache.labels(outcome="miss" if found is None else "hit").inc()
         return found
 

@@ -86,7 +86,7 @@ async def _found(
     runtime: Runtime, serving: Serving, asked: SearchRequest, plan: LocalPlan | None, client: str, stages: Stages
 ) -> tuple[list[Match], dict[int, Seen], list[dict[str, Any]]]:
     """The matches, the query's patches, and what is wrong with each picture that was left out."""
-    query_D, pictures, errors = await _query(runtime, serving, asked, plan is not None, client, stages)
+    query_D, pictures, errors = await _query(runtime, serving, asked, plan, client, stages)
     exclude = (asked.item_id,) if asked.item_id is not None else ()
     start_s = time.perf_counter()
     found = await runtime.in_thread(
@@ -107,14 +107,20 @@ async def _found(
 
 
 async def _query(
-    runtime: Runtime, serving: Serving, asked: SearchRequest, patches: bool, client: str, stages: Stages
+    runtime: Runtime, serving: Serving, asked: SearchRequest, plan: LocalPlan | None, client: str, stages: Stages
 ) -> tuple[NDArray[np.float32], dict[int, EncodedPicture], list[dict[str, Any]]]:
     """The embedding (D,) to search with, the pictures it is of, and what is wrong with each that is left out of it."""
     if asked.embedding is not None:
         return asked.embedding, {}, []
     if asked.item_id is not None:
         return await runtime.in_thread(serving.catalogue.embedding, asked.item_id), {}, []
-    encoded = await serving.pipeline.encode(asked.images, client=client, patches=patches, stages=stages)
+    encoded = await serving.pipeline.encode(
+        asked.images,
+        client=client,
+        patches=plan is not None,
+        influence=plan is not None and plan.explains,
+        stages=stages,
+    )
     _require_one_good(encoded)
     good = {position: one for position, one in enumerate(encoded) if isinstance(one, EncodedPicture)}
     query_D = fuse([one.embedding_D for one in good.values()])

@@ -1,8 +1,9 @@
 """Why an item is a match: which region of the query meets which of the item, and what that brought to the score.
 
-The pairs are those of the late interaction, so their shares are true parts of the local score: a pair's cosine times
-its weight, over the sum of those of all pairs. Pairs that speak against the match, with a negative cosine, have no
-share and are left out. Boxes are shares of the whole upright picture, and of the thumbnail, which shows all of it.
+The pairs are those of the late interaction. A pair's share is its cosine times what the query's patch weighs, over the
+sum of those of all pairs. It weighs what it was measured to settle (`covering`), or, of an item in place of a
+photograph, what it weighs in the local score. Pairs that speak against the match, with a negative cosine, have no share
+and are left out. Boxes are shares of the whole upright picture, and of the thumbnail, which shows all of it.
 """
 
 # P pivotal patches, A all patches of a picture.
@@ -59,7 +60,8 @@ def explain(query: Seen, item: Seen, grid: tuple[int, int]) -> dict[str, Any]:
         grid: rows and columns of the encoder's patches.
     """
     found = interact(query.features, [item.features])
-    parts_P = np.maximum(found.cosine_CQ[0], 0) * query.features.weights
+    measured_P = query.features.influence_P
+    parts_P = np.maximum(found.cosine_CQ[0], 0) * (query.features.weights if measured_P is None else measured_P)
     total = float(parts_P.sum())
     best = [place for place in np.argsort(-parts_P, kind="stable").tolist() if parts_P[place] > 0][:MAX_PAIRS]
     pairs = []

@@ -36,11 +36,13 @@ class PivotalPatches:
         positions_P: which of the picture's patches, row-major over the grid, int64.
         features_PE: of each, float32.
         scores_A: of all patches, sum 1, float32.
+        influence_P: what each pivotal patch settles, as of `covering`; None where that was not measured.
     """
 
     positions_P: NDArray[np.int64]
     features_PE: NDArray[np.float32]
     scores_A: NDArray[np.float32]
+    influence_P: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,21 @@ class LocalFeatures:
         positions_P: which of the picture's patches, int64.
         features_PK: of each, of length 1, float32.
         scores_A: of all patches, sum 1, float32.
+        influence_P: what each pivotal patch settles, as of `covering`; None where that was not measured. Not stored.
     """
 
     positions_P: NDArray[np.int64]
     features_PK: NDArray[np.float32]
     scores_A: NDArray[np.float32]
+    influence_P: NDArray[np.float32] | None = None
 
     @property
     def weights(self) -> NDArray[np.float32]:
-        """What each pivotal patch weighs: its score's share of theirs, float32 of sum 1."""
-        scores_P = self.scores_A[self.positions_P]
+        """What each pivotal patch weighs, float32 of sum 1: by the square root of its score.
+
+        The scores themselves, products over all layers, leave one patch nearly all the weight.
+        """
+        scores_P = np.sqrt(self.scores_A[self.positions_P])
         total = scores_P.sum()
         if not total > 0:
             return np.full(len(scores_P), 1 / max(1, len(scores_P)), np.float32)

@@ -41,7 +41,7 @@ class PatchProjection:
         features_PK = np.asarray((patches.features_PE - self.mean_E) @ self.whitening_EK, np.float32)
         norms_P1 = np.linalg.norm(features_PK, axis=1, keepdims=True)
         units_PK: NDArray[np.float32] = features_PK / np.maximum(norms_P1, np.finfo(np.float32).tiny)
-        return LocalFeatures(patches.positions_P, units_PK, patches.scores_A)
+        return LocalFeatures(patches.positions_P, units_PK, patches.scores_A, patches.influence_P)
 
     def packed(self, patches: PivotalPatches) -> bytes:
         """Patches as they are stored."""

@@ -17,6 +17,7 @@ from encoder.errors import ConfigError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.answer import answer
+from index.answers.covering import with_influence
 from index.answers.explanation import seen_box
 from index.answers.local_features import pivotal_patches_of
 from index.answers.local_search import QueryPicture, add_to_document, plan_local
@@ -121,14 +122,21 @@ def _search(catalogue: Catalogue, encoder: ImageEncoder, args: argparse.Namespac
     picture = decode_picture(read_picture(args.picture), min_side_wanted=preprocessing.image_size)
     pixels = preprocess(picture, preprocessing)
     clock.append(time.perf_counter())
-    encoded = encoder.encode(pixels[None], attention=plan is not None, tokens=plan is not None)
+    patches = None
+    if plan is not None and plan.explains:
+        embedding_D, patches = with_influence(encoder, pixels)
+    elif plan is not None:
+        encoded = encoder.encode(pixels[None], attention=True, tokens=True)
+        embedding_D, patches = encoded.embedding_BD[0], pivotal_patches_of(encoded)[0]
+    else:
+        embedding_D = encoder.encode(pixels[None]).embedding_BD[0]
     clock.append(time.perf_counter())
     k = args.k if plan is None else plan.num_candidates(args.k)
-    matches = catalogue.search(encoded.embedding_BD, k=k, filter=args.filter)[0]
+    matches = catalogue.search(embedding_D[None], k=k, filter=args.filter)[0]
     query = {}
-    if plan is not None:
+    if plan is not None and patches is not None:
         box = seen_box(encoder.manifest, picture.width, picture.height)
-        query = plan.photographs({0: QueryPicture(pivotal_patches_of(encoded)[0], box)})
+        query = plan.photographs({0: QueryPicture(patches, box)})
         matches = plan.order(matches, query, args.k)
     clock.append(time.perf_counter())
     timing_ms = {
