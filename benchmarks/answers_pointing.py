@@ -24,8 +24,8 @@ from encoder.bootstrap import mean_figure
 from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess, read_picture
-from index.answers.covering import with_influence
 from index.answers.explanation import seen_box
+from index.answers.influence import with_influence
 from index.answers.local_build import make_local_features
 from index.answers.local_search import LocalPlan, QueryPicture, plan_local
 from index.answers.rerank_fit import fit

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from encoder.errors import PictureError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
-from index.answers.covering import covered, influence
+from index.answers.influence import blurred, influence
 from index.answers.local_features import PivotalPatches
 from service.batcher import Batcher
 from service.embedding_cache import EmbeddingCache, EncodedPicture
@@ -164,9 +164,9 @@ class Pipeline:
         """The patches with what each settles. Other pictures' turns in the batcher come between."""
         grid = self.encoder.manifest.patch_grid
         assert grid is not None  # an encoder with patch features has one
-        rows = [asyncio.wrap_future(self._batcher.submit(one)) for one in covered(pixels_SS3, patches, grid)]
-        covered_PD = np.stack([row.embedding_D for row in await asyncio.gather(*rows)])
-        return replace(patches, influence_P=influence(embedding_D, covered_PD))
+        rows = [asyncio.wrap_future(self._batcher.submit(one)) for one in blurred(pixels_SS3, patches, grid)]
+        moved_PD = np.stack([row.embedding_D for row in await asyncio.gather(*rows)])
+        return replace(patches, influence_P=influence(embedding_D, moved_PD))
 
     def _known(self, key: bytes, extras: _Extras) -> EncodedPicture | None:
         if self._cache is None:

@@ -1,7 +1,7 @@
 """Why an item is a match: which region of the query meets which of the item, and what that brought to the score.
 
 The pairs are those of the late interaction. A pair's share is its cosine times what the query's patch weighs, over the
-sum of those of all pairs. It weighs what it was measured to settle (`covering`), or, of an item in place of a
+sum of those of all pairs. It weighs what it was measured to settle (`influence`), or, of an item in place of a
 photograph, what it weighs in the local score. Pairs that speak against the match, with a negative cosine, have no share
 and are left out. Boxes are shares of the whole upright picture, and of the thumbnail, which shows all of it.
 """

@@ -36,7 +36,7 @@ class PivotalPatches:
         positions_P: which of the picture's patches, row-major over the grid, int64.
         features_PE: of each, float32.
         scores_A: of all patches, sum 1, float32.
-        influence_P: what each pivotal patch settles, as of `covering`; None where that was not measured.
+        influence_P: what each pivotal patch settles, as of `influence`; None where that was not measured.
     """
 
     positions_P: NDArray[np.int64]
@@ -53,7 +53,7 @@ class LocalFeatures:
         positions_P: which of the picture's patches, int64.
         features_PK: of each, of length 1, float32.
         scores_A: of all patches, sum 1, float32.
-        influence_P: what each pivotal patch settles, as of `covering`; None where that was not measured. Not stored.
+        influence_P: what each pivotal patch settles, as of `influence`; None where that was not measured. Not stored.
     """
 
     positions_P: NDArray[np.int64]

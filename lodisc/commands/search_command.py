@@ -17,8 +17,8 @@ from encoder.errors import ConfigError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.answer import answer
-from index.answers.covering import with_influence
 from index.answers.explanation import seen_box
+from index.answers.influence import with_influence
 from index.answers.local_features import pivotal_patches_of
 from index.answers.local_search import QueryPicture, add_to_document, plan_local
 from index.catalogue import MAX_K, Catalogue
