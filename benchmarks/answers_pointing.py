@@ -5,8 +5,9 @@ python benchmarks/answers_pointing.py --part train   those that the choices were
 
 Each specimen is searched for among the indexed ones, and its first match explained. A patch lies on a mark if it holds
 at least a quarter of the area of a visible one, which of a mark over four patches one does; that it touches one is told
-beside. The controls are the patch with the highest patch score of the same encoder, that of the same network untrained,
-and all patches alike.
+beside. The controls: the patch with the highest patch score of the same encoder; that of the same network untrained;
+the patch whose blurring moves the untrained network's embedding most; the patch whose pixels blurring changes most,
+without any encoder; all patches alike.
 """
 
 # P patches.
@@ -25,8 +26,9 @@ from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.answers.explanation import seen_box
-from index.answers.influence import with_influence
+from index.answers.influence import blurred, with_influence
 from index.answers.local_build import make_local_features
+from index.answers.local_features import PivotalPatches
 from index.answers.local_search import LocalPlan, QueryPicture, plan_local
 from index.answers.rerank_fit import fit
 from index.build import build
@@ -37,6 +39,7 @@ from lodisc.insects.specimens import write_specimens
 
 BUNDLES = Path(__file__).parent.parent / "bundles"
 RESULT = Path(__file__).parent / "results" / "answers_pointing.json"
+RANKS = ("species", "genus")
 DEFINITIONS = {"on_a_mark": 0.25, "touches_a_mark": 0.0}
 
 
@@ -50,15 +53,14 @@ def measure(folder: Path, part: str = "test") -> dict[str, Any]:
     specimens = write_specimens(folder / "insects")
     encoder = ImageEncoder(Bundle.open(BUNDLES / "demo"), num_threads=1)
     untrained = ImageEncoder(Bundle.open(BUNDLES / "demo-untrained"), num_threads=1)
-    with SqliteCatalogue.create(
-        folder / "catalogue", Bundle.open(BUNDLES / "demo"), ranks=("species", "genus")
-    ) as made:
-        build(made, encoder, read_source(specimens / "train", ("species", "genus")), quiet=True)
+    with SqliteCatalogue.create(folder / "catalogue", Bundle.open(BUNDLES / "demo"), ranks=RANKS) as made:
+        build(made, encoder, read_source(specimens / "train", RANKS), quiet=True)
         make_local_features(made, encoder, quiet=True)
         fit(made, quiet=True)
         plan = plan_local(made, rerank=None, explains=True, has_patches=True)
         assert plan is not None
         pointed: dict[str, list[int]] = {"explanation": [], "patch_scores": [], "untrained_patch_scores": []}
+        pointed |= {"untrained_influence": [], "pixels_alone": []}
         shares = []
         for relative, marks in read_marks(specimens, part).items():
             picture = decode_picture(read_picture(specimens / relative))
@@ -68,9 +70,11 @@ def measure(folder: Path, part: str = "test") -> dict[str, Any]:
             patch, scores_P = _explained(plan, encoder, pixels, own, (picture.width, picture.height))
             pointed["explanation"].append(patch)
             pointed["patch_scores"].append(int(scores_P.argmax()))
-            raw = untrained.encode(pixels[None], attention=True).attention_BP
-            assert raw is not None
-            pointed["untrained_patch_scores"].append(int(raw[0].argmax()))
+            raw = with_influence(untrained, pixels)[1]
+            assert raw.influence_P is not None
+            pointed["untrained_patch_scores"].append(int(raw.scores_A.argmax()))
+            pointed["untrained_influence"].append(int(raw.positions_P[raw.influence_P.argmax()]))
+            pointed["pixels_alone"].append(_most_changed(pixels, grid))
             box = encoder.manifest.preprocessing.crop_box(*picture.size)
             shares.append(mark_shares(marks, box, grid).max(axis=0))
     return {"part": part, "pictures": len(shares), **_told(np.array(shares), pointed)}
@@ -86,6 +90,14 @@ def _explained(
     explanation = plan.explanations(plan.order(found, query, 5), query)[0]
     assert explanation is not None
     return explanation["pairs"][0]["query"]["patch"], patches.scores_A
+
+
+def _most_changed(pixels_SS3: NDArray[np.uint8], grid: tuple[int, int]) -> int:
+    """The patch whose pixels blurring changes most."""
+    positions_P = np.arange(grid[0] * grid[1])
+    every = PivotalPatches(positions_P, np.empty((len(positions_P), 0), np.float32), np.empty(0, np.float32))
+    changed_PSS3 = blurred(pixels_SS3, every, grid).astype(np.int64) - pixels_SS3
+    return int(np.square(changed_PSS3).sum(axis=(1, 2, 3)).argmax())
 
 
 def _told(shares_NP: NDArray[np.float64], pointed: dict[str, list[int]]) -> dict[str, Any]:
