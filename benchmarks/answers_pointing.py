@@ -7,7 +7,9 @@ Each specimen is searched for among the indexed ones, and its first match explai
 at least a quarter of the area of a visible one, which of a mark over four patches one does; that it touches one is told
 beside. The controls: the patch with the highest patch score of the same encoder; that of the same network untrained;
 the patch whose blurring moves the untrained network's embedding most; the patch whose pixels blurring changes most,
-without any encoder; all patches alike.
+without any encoder; all patches alike. On these drawings the last but one finds marks more often than any encoder: they
+are what there is to see. So the figure says that explanations point to what a person can check, as patch scores do not;
+that the encoder decides by it, it does not prove.
 """
 
 # P patches.
