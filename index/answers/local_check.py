@@ -30,7 +30,8 @@ def check_local(connection: sqlite3.Connection) -> Check | None:
 def drop_faulty(connection: sqlite3.Connection) -> None:
     """Delete what `check_local` finds fault with; the connection is in a write transaction."""
     check = check_local(connection)
-    connection.executemany("DELETE FROM local WHERE row = ?", [(row,) for row in check.rows] if check else [])
+    if check is not None:
+        connection.executemany("DELETE FROM local WHERE row = ?", [(row,) for row in check.rows])
 
 
 def _is_whole(connection: sqlite3.Connection, features: object) -> bool:
