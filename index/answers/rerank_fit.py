@@ -29,7 +29,7 @@ from index.exact_ranking import exact_rankings
 from index.progress import CountedProgress
 from index.sqlite_catalogue import SqliteCatalogue
 
-WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+WEIGHTS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 UNFITTED_WEIGHT = 0.5  # where there are no labels to fit it by and re-ranking is asked for all the same
 DEFAULT_SAMPLE = 1000
 NUM_FOLDS = 5

@@ -42,6 +42,7 @@ examples:
   lodisc index remove catalogue/ Vanessa/atalanta/0012.jpg
   lodisc index list catalogue/ --filter 'genus == "Vanessa" and year >= 2010'
   lodisc index stats catalogue/
+  lodisc index local catalogue/
   lodisc index verify catalogue/ --repair
   lodisc index evaluate catalogue/ --html report.html
   lodisc index export catalogue/ --to catalogue.parquet
