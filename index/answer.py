@@ -40,6 +40,7 @@ def answer(
             for match in matches
         ],
         "prediction": asdict(vote(matches)),
+        "reranked": False,
         "timing_ms": {stage: round(milliseconds, 3) for stage, milliseconds in timing_ms.items()},
         "note": domain_note(manifest, domain),
     }

@@ -19,6 +19,7 @@ class NewItem:
         content_hash: SHA-256 of its file, hex.
         embedding: of length 1, float32, shape (D,).
         thumbnail: a small WebP file.
+        local: its local features, packed; None where they are not wanted, or those of the same content will do.
     """
 
     id: str
@@ -28,6 +29,7 @@ class NewItem:
     content_hash: str
     embedding: NDArray[np.float32]
     thumbnail: bytes
+    local: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,18 @@ class ItemPage:
 
 @dataclass(frozen=True)
 class Match:
-    """An item that a search found; `score` is the cosine to the query, in [-1, 1]."""
+    """An item that a search found; `score` is the cosine to the query, in [-1, 1].
+
+    Where the matches were re-ranked, `score` is what they were ranked by, and the two scores that it was made of are
+    beside it; `local_score` is None for an item whose pivotal patches are not known.
+    """
 
     id: str
     score: float
     labels: dict[str, str]
     metadata: dict[str, Any]
+    global_score: float | None = None
+    local_score: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

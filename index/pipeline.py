@@ -16,11 +16,16 @@ from numpy.typing import NDArray
 
 from encoder.errors import InputError, SourceError
 from encoder.image_encoder import ImageEncoder
+from index.answers.local_features import pivotal_patches_of
 from index.catalogue import Catalogue
 from index.prepared import Prepared, new_item, pixels_and_thumbnail, prepared_if_known
 from index.progress import Stages
 from index.sources.picture import PictureFacts, SourcePicture
+from index.sqlite_catalogue import SqliteCatalogue
 from index.text import is_text
+
+# An embedding (D,), and the local features packed; None where the catalogue keeps none.
+Encoding = tuple[NDArray[np.float32], bytes | None]
 
 
 class Pipeline:
@@ -48,9 +53,11 @@ class Pipeline:
         self._catalogue, self._encoder, self.stages = catalogue, encoder, stages
         self._threads, self._encoder_calls, self._batch_size = threads, encoder_calls, batch_size
         self._ahead = 2 * batch_size + threads  # pictures read before they are needed
-        # Embeddings by content that may not be committed yet, None while the encoder is at work on it. Used by the
-        # thread that takes the batches only.
-        self._recent: OrderedDict[str, NDArray[np.float32] | None] = OrderedDict()
+        # What was encoded, by content, that may not be committed yet; None while the encoder is at work on it. Used by
+        # the thread that takes the batches only.
+        self._recent: OrderedDict[str, Encoding | None] = OrderedDict()
+        # Read once: with another projection in its place by then, the catalogue keeps no features of these items.
+        self._projection = catalogue.local.projection() if isinstance(catalogue, SqliteCatalogue) else None
 
     def batches(
         self, pictures: Iterable[SourcePicture], reject: Callable[[PictureFacts, InputError], None]
@@ -62,7 +69,7 @@ class Pipeline:
             reject: called with each picture that cannot be used, and why.
         """
         with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(self._encoder_calls) as encoder_pool:
-            encoding: deque[tuple[list[Prepared], Future[list[NDArray[np.float32]]]]] = deque()
+            encoding: deque[tuple[list[Prepared], Future[list[Encoding]]]] = deque()
             batch: list[Prepared] = []
             try:
                 for facts, prepared in self._in_order(pictures, pool):
@@ -126,23 +133,30 @@ class Pipeline:
         self._recent[prepared.content_hash] = None
         return prepared
 
-    def _encode(self, batch: Sequence[Prepared]) -> list[NDArray[np.float32]]:
-        """The embeddings of those that have pixels."""
+    def _encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        """The embeddings of those that have pixels, and their local features where the catalogue keeps them."""
         pixels = [one.pixels for one in batch if one.pixels is not None]
         if not pixels:
             return []
         with self.stages.busy("encode"):
-            return list(self._encoder.encode(np.stack(pixels)).embedding_BD)
+            if self._projection is None:
+                return [(embedding_D, None) for embedding_D in self._encoder.encode(np.stack(pixels)).embedding_BD]
+            encoded = self._encoder.encode(np.stack(pixels), attention=True, tokens=True)
+            patches = pivotal_patches_of(encoded)
+            local = [self._projection.packed(one) for one in patches]
+            return list(zip(encoded.embedding_BD, local, strict=True))
 
-    def _finished(self, batch: Sequence[Prepared], encoded: Future[list[NDArray[np.float32]]]) -> list[Prepared]:
+    def _finished(self, batch: Sequence[Prepared], encoded: Future[list[Encoding]]) -> list[Prepared]:
         """The batch as items. Batches come in order, so a copy finds the embedding of the one that was encoded."""
         fresh = (one.content_hash for one in batch if one.pixels is not None)
         self._recent.update(zip(fresh, encoded.result(), strict=True))
         done = []
         for one in batch:
-            embedding_D = self._recent.get(one.content_hash)
-            if one.item is None and embedding_D is not None:
-                one = replace(one, pixels=None, item=new_item(one.facts, one.content_hash, embedding_D, one.thumbnail))
+            known = self._recent.get(one.content_hash)
+            if one.item is None and known is not None:
+                embedding_D, local = known
+                item = new_item(one.facts, one.content_hash, embedding_D, one.thumbnail, local)
+                one = replace(one, pixels=None, item=item)
             assert one.item is not None or one.kind == "unchanged"
             done.append(one)
         # Beyond this many, content has been committed and `_prepare` finds it in the catalogue.

@@ -81,7 +81,13 @@ def pixels_and_thumbnail(data: bytes, preprocessing: Preprocessing) -> tuple[NDA
     return preprocess(decoded, preprocessing), thumbnail_of(decoded)
 
 
-def new_item(facts: PictureFacts, content_hash: str, embedding_D: NDArray[np.float32], thumbnail: bytes) -> NewItem:
+def new_item(
+    facts: PictureFacts,
+    content_hash: str,
+    embedding_D: NDArray[np.float32],
+    thumbnail: bytes,
+    local: bytes | None = None,
+) -> NewItem:
     """The item of a picture."""
     return NewItem(
         id=facts.id,
@@ -91,6 +97,7 @@ def new_item(facts: PictureFacts, content_hash: str, embedding_D: NDArray[np.flo
         content_hash=content_hash,
         embedding=embedding_D,
         thumbnail=thumbnail,
+        local=local,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from index.answers.local_rows import features_for, insert_features
 from index.filter_sql import SqlCondition
 from index.items import Item, NewItem, Record
 from index.ranks import in_order
@@ -41,6 +42,7 @@ def insert(connection: sqlite3.Connection, item: NewItem, vector: bytes, ranks: 
         vector: its packed embedding.
         ranks: the order of its labels.
     """
+    local = features_for(connection, item.local, item.content_hash)
     remove(connection, item.id)
     cursor = connection.execute(
         f"INSERT INTO item ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
@@ -49,6 +51,7 @@ def insert(connection: sqlite3.Connection, item: NewItem, vector: bytes, ranks: 
     row = cursor.lastrowid
     connection.execute("INSERT INTO embedding VALUES (?, ?)", (row, vector))
     connection.execute("INSERT INTO thumbnail VALUES (?, ?)", (row, item.thumbnail))
+    insert_features(connection, row, local)
     connection.execute("INSERT INTO change (row, kind) VALUES (?, 'add')", (row,))
 
 

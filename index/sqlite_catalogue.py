@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, NotFoundError
 from index.ann_wishes import IndexWishes
+from index.answers.local_table import LocalTable
 from index.catalogue import check_search
 from index.connections import Connections
 from index.faults import database_faults
@@ -57,6 +58,7 @@ class SqliteCatalogue(Filled):
 
     Attributes:
         path: the folder.
+        local: the local features of its items.
     """
 
     def __init__(self, path: Path, meta: dict[str, str]) -> None:
@@ -66,6 +68,7 @@ class SqliteCatalogue(Filled):
         self._filter_rows = FilterRows(self._fields)
         self._tally = LabelTally()
         self._connections = Connections(path)
+        self.local = LocalTable(self._connections)
         try:
             self._follower = Follower(path, self.manifest.embedding_dim)
         except BaseException:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from encoder.errors import CatalogueCorruptError
 from encoder.manifest import parse_manifest
+from index.answers.local_check import check_local
 from index.following import reading
 from index.locks import COMPACTION_LOCK, looking
 from index.schema import DATABASE_NAME
@@ -77,7 +78,7 @@ def _look(path: Path, tell: Tell) -> Report:
                 if database.found:
                     return _damaged(path, database, _bundle_path(connection))
                 dim, bundle_path = _dim(path, connection), _bundle_path(connection)
-                checks = (
+                checks: tuple[Check, ...] = (
                     database,
                     check_embeddings(connection, dim, tell),
                     check_thumbnails(connection),
@@ -88,10 +89,12 @@ def _look(path: Path, tell: Tell) -> Report:
                     check_snapshot(path, seq, connection, dim, tell),
                     leftovers,
                 )
+                local = check_local(connection)
     except CatalogueCorruptError as error:  # so damaged that it cannot even be asked
         database = Check(name="database", promise=WHOLE)
         database.add(error.message)
         return _damaged(path, database, "BUNDLE")
+    checks = (*checks, local) if local is not None else checks
     for check in checks:
         check.remedy = f"lodisc index verify {path} --repair"
     report = Report(checks)

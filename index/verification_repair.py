@@ -16,6 +16,7 @@ from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, PictureError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
+from index.answers.local_check import drop_faulty
 from index.build import BATCH_SIZE, remove_partials
 from index.division import bulk_encoder
 from index.locks import compacting_alone, writing_alone
@@ -85,6 +86,7 @@ def repair(path: Path, report: Report, dim: int, means: Means | None, tell: Tell
             with transaction(connection, path):
                 _drop_unusable(connection, report.of("embeddings").rows, dim)
                 _remove_orphans(connection)
+                drop_faulty(connection)
                 _note_changes(connection, moves)
                 _empty_documents(connection, report, moves)
             with SqliteCatalogue.open(path) as catalogue:

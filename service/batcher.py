@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.image_encoder import ImageEncoder
+from index.answers.local_features import PivotalPatches, pivotal_patches
 
 # B pictures in a batch, S side in pixels, D embedding dim, P patches.
 
@@ -35,12 +36,14 @@ class BatchRow:
         embedding_D: L2-normalised, float32.
         attention_P: fused patch scores that sum to 1, row-major over the patch grid; None where not asked
             for.
+        patches: its pivotal patches; None where not asked for.
         queue_s: seconds between submission and the start of its batch.
         encode_s: seconds that its batch took.
     """
 
     embedding_D: NDArray[np.float32]
     attention_P: NDArray[np.float32] | None
+    patches: PivotalPatches | None
     queue_s: float
     encode_s: float
 
@@ -49,6 +52,7 @@ class BatchRow:
 class _Waiting:
     pixels_SS3: NDArray[np.uint8]
     attention: bool
+    patches: bool
     since_s: float
     future: "Future[BatchRow]"
 
@@ -99,13 +103,15 @@ class Batcher:
         self._threads.append(thread)
         thread.start()
 
-    def submit(self, pixels_SS3: NDArray[np.uint8], *, attention: bool = False) -> "Future[BatchRow]":
+    def submit(
+        self, pixels_SS3: NDArray[np.uint8], *, attention: bool = False, patches: bool = False
+    ) -> "Future[BatchRow]":
         """Queue one preprocessed picture, uint8 RGB of the encoder's own size.
 
         Raises:
             RuntimeError: the batcher is closed.
         """
-        waiting = _Waiting(pixels_SS3, attention, time.perf_counter(), Future())
+        waiting = _Waiting(pixels_SS3, attention, patches, time.perf_counter(), Future())
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
@@ -166,7 +172,8 @@ class Batcher:
         try:
             encoded = encoder.encode(
                 np.stack([waiting.pixels_SS3 for waiting in batch]),
-                attention=any(waiting.attention for waiting in batch),
+                attention=any(waiting.attention or waiting.patches for waiting in batch),
+                tokens=any(waiting.patches for waiting in batch),
             )
         except BaseException as error:
             # Whatever it is, somebody waits for each of these futures, and this thread must live on.
@@ -175,10 +182,12 @@ class Batcher:
             return
         encode_s = time.perf_counter() - start_s
         for row, waiting in enumerate(batch):
-            attention_P = None
+            attention_P = patches = None
             if waiting.attention and encoded.attention_BP is not None:
                 attention_P = encoded.attention_BP[row]
+            if waiting.patches and encoded.attention_BP is not None and encoded.tokens_BPE is not None:
+                patches = pivotal_patches(encoded.attention_BP[row], encoded.tokens_BPE[row])
             waiting.future.set_result(
-                BatchRow(encoded.embedding_BD[row], attention_P, start_s - waiting.since_s, encode_s)
+                BatchRow(encoded.embedding_BD[row], attention_P, patches, start_s - waiting.since_s, encode_s)
             )
         self._on_batch(len(batch), encode_s)

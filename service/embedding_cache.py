@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from index.answers.local_features import PivotalPatches
+
 OVERHEAD_BYTES = 500  # of an entry's Python objects, about
 
 
@@ -28,11 +30,13 @@ class EncodedPicture:
             for.
         box: the region that the encoder saw, as shares of the upright picture's width and height: left, top,
             right, bottom. The patch grid lies over this region.
+        patches: its pivotal patches; None where not asked for.
     """
 
     embedding_D: NDArray[np.float32]
     attention_P: NDArray[np.float32] | None
     box: tuple[float, float, float, float]
+    patches: PivotalPatches | None = None
 
 
 class EmbeddingCache:
@@ -48,11 +52,15 @@ class EmbeddingCache:
         self._lock = threading.Lock()
         self.num_bytes = 0
 
-    def get(self, key: bytes, *, attention: bool) -> EncodedPicture | None:
-        """What is known of a file; None where nothing is, or not its attention though that is wanted."""
+    def get(
+        self, key: bytes, *, attention: bool, patches: bool = False, influence: bool = False
+    ) -> EncodedPicture | None:
+        """What is known of a file; None where nothing is, or not all that is wanted of it."""
         with self._lock:
             found = self._entries.get(key)
-            if found is None or (attention and found.attention_P is None):
+            if found is None or (attention and found.attention_P is None) or (patches and found.patches is None):
+                return None
+            if influence and (found.patches is None or found.patches.influence_P is None):
                 return None
             self._entries.move_to_end(key)
             return found
@@ -72,4 +80,6 @@ class EmbeddingCache:
 
 def _size(picture: EncodedPicture) -> int:
     attention_bytes = 0 if picture.attention_P is None else picture.attention_P.nbytes
-    return picture.embedding_D.nbytes + attention_bytes + OVERHEAD_BYTES
+    patches = picture.patches
+    patch_bytes = 0 if patches is None else sum(part.nbytes for part in vars(patches).values() if part is not None)
+    return picture.embedding_D.nbytes + attention_bytes + patch_bytes + OVERHEAD_BYTES

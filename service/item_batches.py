@@ -13,6 +13,7 @@ from service.clients import client_of
 from service.deadline import while_wanted
 from service.item_facts import read_facts
 from service.item_routes import fields_document, new_item, require_writes
+from service.local_answers import kept_projection
 from service.problems import BodyTooLargeError, RequestError, UnsupportedBodyError, problem
 from service.requests import identifier, parse_json, picture_bytes, query_options
 from service.runtime import Runtime
@@ -39,7 +40,9 @@ async def put_items(request: Request) -> Response:
     serving = runtime.serving
     items, deleted = await _read(request, runtime)
     good = [one for one in items if isinstance(one, _Asked)]
-    work = serving.pipeline.encode([one.image for one in good], client=client_of(request))
+    projection = await runtime.in_thread(kept_projection, serving.catalogue)
+    pictures = [one.image for one in good]
+    work = serving.pipeline.encode(pictures, client=client_of(request), patches=projection is not None)
     encoded = iter(await while_wanted(request, runtime.settings.deadline_s, work))
     new, results = [], []
     for position, one in enumerate(items):
@@ -49,7 +52,9 @@ async def put_items(request: Request) -> Response:
                 found.position = position
             results.append({"error": problem(found)})
         elif isinstance(one, _Asked):
-            new.append(await runtime.in_thread(new_item, one.id, one.image, one.labels, one.metadata, found))
+            new.append(
+                await runtime.in_thread(new_item, one.id, one.image, one.labels, one.metadata, found, projection)
+            )
             results.append(fields_document(one.id, one.labels, one.metadata))
     if items and not new:
         first = results[0]["error"]["message"]

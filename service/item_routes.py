@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from encoder.errors import NotFoundError, PictureError
 from index.answer import thumbnail_path
+from index.answers.patch_projection import PatchProjection
 from index.items import CatalogueStats, Item, NewItem
 from index.thumbnails import make_thumbnail
 from service.bodies import Part, parse_form, read_body
@@ -20,6 +21,7 @@ from service.conditional import respond
 from service.deadline import while_wanted
 from service.embedding_cache import EncodedPicture
 from service.item_facts import read_facts
+from service.local_answers import kept_projection
 from service.problems import RequestError, UnsupportedBodyError, WritesOffError
 from service.requests import filter_text, identifier, integer, parse_json, query_options
 from service.runtime import Runtime
@@ -92,7 +94,12 @@ def stats_document(stats: CatalogueStats) -> dict[str, Any]:
 
 
 def new_item(
-    item_id: str, data: bytes, labels: dict[str, str], metadata: dict[str, Any], encoded: EncodedPicture
+    item_id: str,
+    data: bytes,
+    labels: dict[str, str],
+    metadata: dict[str, Any],
+    encoded: EncodedPicture,
+    projection: PatchProjection | None,
 ) -> NewItem:
     """The item of a picture that came over HTTP; makes its thumbnail, so it takes a moment."""
     return NewItem(
@@ -103,6 +110,7 @@ def new_item(
         content_hash=hashlib.sha256(data).hexdigest(),
         embedding=encoded.embedding_D,
         thumbnail=make_thumbnail(data),
+        local=None if projection is None or encoded.patches is None else projection.packed(encoded.patches),
     )
 
 
@@ -111,12 +119,13 @@ async def _put(request: Request, item_id: str) -> Response:
     require_writes(request)
     serving = runtime.serving
     data, labels, metadata = await _read_put(request, runtime)
-    work = serving.pipeline.encode([data], client=client_of(request))
+    projection = await runtime.in_thread(kept_projection, serving.catalogue)
+    work = serving.pipeline.encode([data], client=client_of(request), patches=projection is not None)
     encoded = (await while_wanted(request, runtime.settings.deadline_s, work))[0]
     if isinstance(encoded, PictureError):
         encoded.status = 422
         raise encoded
-    new = await runtime.in_thread(new_item, item_id, data, labels, metadata, encoded)
+    new = await runtime.in_thread(new_item, item_id, data, labels, metadata, encoded, projection)
     await runtime.in_thread(serving.catalogue.put, [new])
     return JSONResponse(fields_document(item_id, labels, metadata))
 

@@ -60,6 +60,7 @@ ANSWER = {
         "unknown": None,
         "unknown_score": None,
     },
+    "reranked": False,
     "timing_ms": {"read": 0.4, "decode": 3.1, "queue": 0.1, "encode": 14.0, "search": 0.6, "total": 19.0},
     "note": None,
 }
@@ -73,6 +74,18 @@ FILES = {"type": "array", "items": {"type": "string", "contentMediaType": "appli
 BASE64 = {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}}
 K = {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": DEFAULT_K}
 FILTER = {"type": "string", "maxLength": MAX_LENGTH, "examples": ['genus == "Alata" and species != "alata-minor"']}
+RERANK = {"type": ["boolean", "null"], "default": None}
+EXPLAIN = {"type": "boolean", "default": False}
+LOCAL_TEXT = (
+    "`rerank` puts the first 100 in order by their pivotal patches too; null leaves that to what was measured of the "
+    "catalogue (`lodisc index local`), and `reranked` says what was done. A match then has `global_score`, the cosine, "
+    "and `local_score`, the weighted mean cosine of the query's patches with the most similar of the item's; `score` "
+    "is what it was ranked by. `explain` adds to each of the first 5 matches an `explanation`: `pairs` of patches, "
+    "best first, with the `share` of the local score that each brought, and boxes (left, top, right, bottom, as "
+    "shares of the upright picture and of the thumbnail); `query_attention` and `item_attention` are what each patch "
+    "weighs, as /embed has it. It is null where the item's patches are not kept. Of several pictures the one that an "
+    "item fits best scores and explains it. "
+)
 FILTER_TEXT = (
     "Comparisons (== != < <= > >=, in, not in) of label ranks, metadata and id with texts in quotes, numbers, true or "
     "false, and exists(NAME), startswith(NAME, text), contains(NAME, text), joined by and, or, not and brackets. A "
@@ -122,12 +135,15 @@ def _search() -> dict[str, Any]:
             "embeddings is searched), `embedding`, `item_id` (that item itself is left out). `confidence` is "
             "the winning name's share of the similarity-weighted vote; it is no calibrated probability. "
             "`filter` says among which items to search. "
+            f"{LOCAL_TEXT}"
             "Pictures that cannot be read are listed in `errors` by position."
         ),
         "x-curl": "curl -F images=@picture.jpg -F k=5 {origin}/search",
         "parameters": [
             _query("k", "How many matches, in place of the field of the same name.", K),
             _query("filter", f"Among which items, in place of the field of the same name. {FILTER_TEXT}", FILTER),
+            _query("rerank", "Whether to re-rank, in place of the field of the same name.", RERANK),
+            _query("explain", "Whether to explain, in place of the field of the same name.", EXPLAIN),
         ],
         "requestBody": _body(
             form={
@@ -136,6 +152,8 @@ def _search() -> dict[str, Any]:
                 "item_id": {"type": "string"},
                 "embedding": {"type": "string"},
                 "filter": FILTER,
+                "rerank": RERANK,
+                "explain": EXPLAIN,
             },
             json={
                 "images": BASE64,
@@ -146,6 +164,8 @@ def _search() -> dict[str, Any]:
                 "item_id": {"type": "string"},
                 "k": K,
                 "filter": FILTER,
+                "rerank": RERANK,
+                "explain": EXPLAIN,
             },
             examples={
                 "a picture": {"images": [PIXEL], "k": 5},

@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from encoder.errors import PictureError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
+from index.answers.influence import blurred, influence
+from index.answers.local_features import PivotalPatches
 from service.batcher import Batcher
 from service.embedding_cache import EmbeddingCache, EncodedPicture
 from service.fair_queue import FairQueue
@@ -34,6 +36,15 @@ class _Decoded:
     pixels_SS3: NDArray[np.uint8]
     box: tuple[float, float, float, float]
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Extras:
+    """What is wanted of a picture beside its embedding."""
+
+    attention: bool
+    patches: bool
+    influence: bool  # of the patches
 
 
 @dataclass
@@ -91,7 +102,14 @@ class Pipeline:
         self._batcher.close()
 
     async def encode(
-        self, pictures: Sequence[bytes], *, client: str, attention: bool = False, stages: Stages | None = None
+        self,
+        pictures: Sequence[bytes],
+        *,
+        client: str,
+        attention: bool = False,
+        patches: bool = False,
+        influence: bool = False,
+        stages: Stages | None = None,
     ) -> list[EncodedPicture | PictureError]:
         """Encode the pictures of one request, in their order.
 
@@ -99,6 +117,8 @@ class Pipeline:
             pictures: their files.
             client: who asks; clients take turns.
             attention: whether patch scores are wanted too.
+            patches: whether pivotal patches are.
+            influence: whether it is to be measured what each of them settles, which takes a run for each.
             stages: told how long each stage took.
 
         Raises:
@@ -107,17 +127,19 @@ class Pipeline:
         with self._queue.admitted(client, len(pictures)):
             self._metrics.in_flight.inc(len(pictures))
             try:
-                return await self._encode_all(pictures, client, attention, stages or Stages())
+                return await self._encode_all(
+                    pictures, client, _Extras(attention, patches, influence), stages or Stages()
+                )
             finally:
                 self._metrics.in_flight.dec(len(pictures))
 
     async def _encode_all(
-        self, pictures: Sequence[bytes], client: str, attention: bool, stages: Stages
+        self, pictures: Sequence[bytes], client: str, extras: _Extras, stages: Stages
     ) -> list[EncodedPicture | PictureError]:
         try:
             async with asyncio.TaskGroup() as group:  # cancelled as one
                 tasks = [
-                    group.create_task(self._encode_one(data, position, client, attention, stages))
+                    group.create_task(self._encode_one(data, position, client, extras, stages))
                     for position, data in enumerate(pictures)
                 ]
         except ExceptionGroup as failed:  # what is no fault of a picture fails the request: the first tells why
@@ -125,14 +147,14 @@ class Pipeline:
         return [task.result() for task in tasks]
 
     async def _encode_one(
-        self, data: bytes, position: int, client: str, attention: bool, stages: Stages
+        self, data: bytes, position: int, client: str, extras: _Extras, stages: Stages
     ) -> EncodedPicture | PictureError:
         loop = asyncio.get_running_loop()
         since_s = time.perf_counter()
         async with self._queue.place(client):
             waited_s = time.perf_counter() - since_s
             try:
-                decoded = await loop.run_in_executor(self._decoders, self._decode, data, attention)
+                decoded = await loop.run_in_executor(self._decoders, self._decode, data, extras)
             except PictureError as error:
                 error.position = position
                 self._metrics.pictures.labels(outcome=error.code).inc()
@@ -140,27 +162,41 @@ class Pipeline:
             self._metrics.pictures.labels(outcome="ok").inc()
             if isinstance(decoded, EncodedPicture):
                 return decoded
-            row = await asyncio.wrap_future(self._batcher.submit(decoded.pixels_SS3, attention=attention))
+            waiting = self._batcher.submit(decoded.pixels_SS3, attention=extras.attention, patches=extras.patches)
+            row = await asyncio.wrap_future(waiting)
+            patches = row.patches
+            if extras.influence and patches is not None:
+                patches = await self._with_influence(decoded.pixels_SS3, row.embedding_D, patches)
         queue_s = waited_s + row.queue_s
         for stage, seconds in (("decode", decoded.seconds), ("queue", queue_s), ("encode", row.encode_s)):
             stages.add(stage, seconds)
             self._metrics.stage_seconds.labels(stage=stage).observe(seconds)
-        encoded = EncodedPicture(row.embedding_D, row.attention_P, decoded.box)
+        encoded = EncodedPicture(row.embedding_D, row.attention_P, decoded.box, patches)
         if self._cache is not None:
             self._cache.put(decoded.key, encoded)
         return encoded
 
-    def _known(self, key: bytes, attention: bool) -> EncodedPicture | None:
+    async def _with_influence(
+        self, pixels_SS3: NDArray[np.uint8], embedding_D: NDArray[np.float32], patches: PivotalPatches
+    ) -> PivotalPatches:
+        """The patches with what each settles. Other pictures' turns in the batcher come between."""
+        grid = self.encoder.manifest.patch_grid
+        assert grid is not None  # an encoder with patch features has one
+        rows = [asyncio.wrap_future(self._batcher.submit(one)) for one in blurred(pixels_SS3, patches, grid)]
+        moved_PD = np.stack([row.embedding_D for row in await asyncio.gather(*rows)])
+        return replace(patches, influence_P=influence(embedding_D, moved_PD))
+
+    def _known(self, key: bytes, extras: _Extras) -> EncodedPicture | None:
         if self._cache is None:
             return None
-        found = self._cache.get(key, attention=attention)
+        found = self._cache.get(key, attention=extras.attention, patches=extras.patches, influence=extras.influence)
         self._metrics.cache.labels(outcome="miss" if found is None else "hit").inc()
         return found
 
-    def _decode(self, data: bytes, attention: bool) -> _Decoded | EncodedPicture:
+    def _decode(self, data: bytes, extras: _Extras) -> _Decoded | EncodedPicture:
         start_s = time.perf_counter()
         key = hashlib.sha256(data).digest() if self._cache is not None else b""
-        known = self._known(key, attention)
+        known = self._known(key, extras)
         if known is not None:
             return known
         preprocessing = self.encoder.manifest.preprocessing

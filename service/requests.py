@@ -2,8 +2,7 @@
 
 A request comes as a multipart form (`images` files, options as fields), or as JSON (`images` base64, options
 as keys); either way options may stand in the query string instead. A field that is not known is refused with
-the names of those that are, an option that is not offered yet is refused as such, and a field given twice is
-refused: nothing is ignored.
+the names of those that are, and a field given twice is refused: nothing is ignored.
 
 A picture is always bytes in the request. A string where a file belongs, a URL above all, is refused and never
 fetched.
@@ -34,8 +33,7 @@ MAX_K = 1000
 MAX_ID_BYTES = 4096
 LONG_BODY_BYTES = 512 * 1024
 EMBED_FIELDS = ("images", "encoding", "attention")
-SEARCH_FIELDS = ("images", "embedding", "item_id", "k", "filter")
-NOT_YET = frozenset({"rerank", "explain"})
+SEARCH_FIELDS = ("images", "embedding", "item_id", "k", "filter", "rerank", "explain")
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,18 @@ class EmbedRequest:
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """POST /search: exactly one of pictures, an embedding (D,), or the id of an item; `filter` says among which."""
+    """POST /search: exactly one of pictures, an embedding (D,), or the id of an item; `filter` says among which.
+
+    `rerank` is None where that is left to what was measured of the catalogue.
+    """
 
     k: int
     images: list[bytes]
     embedding: NDArray[np.float32] | None = None
     item_id: str | None = None
     filter: str | None = None
+    rerank: bool | None = None
+    explain: bool = False
 
 
 async def read_embed(request: Request, settings: Settings) -> EmbedRequest:
@@ -86,11 +89,14 @@ async def read_search(request: Request, settings: Settings, dim: int) -> SearchR
         raise RequestError(f"a search takes one of `images`, `embedding` and `item_id`; this one has {found}")
     k = integer("k", fields.get("k", DEFAULT_K), 1, MAX_K)
     wanted = filter_text(fields.get("filter"))
+    rerank, explain = _bool_or_null("rerank", fields.get("rerank")), _bool("explain", fields.get("explain", False))
     if asked == ["embedding"]:
-        return SearchRequest(k, [], embedding=_embedding(fields["embedding"], dim), filter=wanted)
+        embedding_D = _embedding(fields["embedding"], dim)
+        return SearchRequest(k, [], embedding=embedding_D, filter=wanted, rerank=rerank, explain=explain)
     if asked == ["item_id"]:
-        return SearchRequest(k, [], item_id=identifier("item_id", fields["item_id"]), filter=wanted)
-    return SearchRequest(k, fields["images"], filter=wanted)
+        item_id = identifier("item_id", fields["item_id"])
+        return SearchRequest(k, [], item_id=item_id, filter=wanted, rerank=rerank, explain=explain)
+    return SearchRequest(k, fields["images"], filter=wanted, rerank=rerank, explain=explain)
 
 
 def integer(name: str, value: object, lowest: int, highest: int) -> int:
@@ -141,7 +147,7 @@ def query_options(query: QueryParams, known: tuple[str, ...]) -> dict[str, str]:
     """The options of a query string.
 
     Raises:
-        RequestError: one is not known, not offered yet, or given twice.
+        RequestError: one is not known, or given twice.
     """
     options: dict[str, str] = {}
     for name, value in query.multi_items():
@@ -283,11 +289,15 @@ def _bool(name: str, value: object) -> bool:
     raise RequestError(f"`{name}` is {_shown(value)}, expected true or false")
 
 
+def _bool_or_null(name: str, value: object) -> bool | None:
+    if value is None or (isinstance(value, str) and value.lower() == "null"):
+        return None
+    return _bool(name, value)
+
+
 def _check_name(name: str, known: tuple[str, ...]) -> None:
     if name in known:
         return
-    if name in NOT_YET:
-        raise RequestError(f"`{name}` is not offered by this version yet", detail={"known": list(known)})
     raise RequestError(
         f"{_shown(name)} is no field of this route; it knows {', '.join(known)}",
         detail={"known": list(known)},

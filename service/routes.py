@@ -17,12 +17,15 @@ from starlette.routing import Route
 from encoder.errors import PictureError
 from encoder.manifest import Manifest
 from index.answer import answer
+from index.answers.explanation import Seen
+from index.answers.local_search import LocalPlan, add_to_document
 from index.domain import domain_note
 from index.items import Match
 from service import item_batches, item_routes, label_routes, web_pages
 from service.clients import client_of
 from service.deadline import while_wanted
 from service.embedding_cache import EncodedPicture
+from service.local_answers import plan_search, seen_query
 from service.metrics import CONTENT_TYPE, Metrics
 from service.numbers_response import NumbersResponse
 from service.openapi import description
@@ -69,48 +72,68 @@ async def search(request: Request) -> Response:
     asked = await read_search(request, runtime.settings, serving.manifest.embedding_dim)
     stages = Stages()
     _stage(runtime.metrics, stages, "read", start_s)
-    work = _found(runtime, serving, asked, client_of(request), stages)
-    matches, errors = await while_wanted(request, runtime.settings.deadline_s, work)
+    plan = await runtime.in_thread(plan_search, serving.catalogue, asked)
+    work = _found(runtime, serving, asked, plan, client_of(request), stages)
+    matches, query, errors = await while_wanted(request, runtime.settings.deadline_s, work)
     if matches:
         runtime.metrics.best_similarity.observe(matches[0].score)
     stages.add("total", time.perf_counter() - start_s)
     document = answer(serving.manifest, matches, stages.milliseconds, domain=serving.catalogue.domain)
+    if plan is not None:
+        await runtime.in_thread(add_to_document, document, plan, matches, query)
     if errors:
         document["errors"] = errors
     return JSONResponse(document)
 
 
 async def _found(
-    runtime: Runtime, serving: Serving, asked: SearchRequest, client: str, stages: Stages
-) -> tuple[list[Match], list[dict[str, Any]]]:
-    """The matches, and what is wrong with each picture that was left out."""
-    query_D, errors = await _query(runtime, serving, asked, client, stages)
+    runtime: Runtime, serving: Serving, asked: SearchRequest, plan: LocalPlan | None, client: str, stages: Stages
+) -> tuple[list[Match], dict[int, Seen], list[dict[str, Any]]]:
+    """The matches, the query's patches, and what is wrong with each picture that was left out."""
+    query_D, pictures, errors = await _query(runtime, serving, asked, plan, client, stages)
     exclude = (asked.item_id,) if asked.item_id is not None else ()
     start_s = time.perf_counter()
     found = await runtime.in_thread(
-        serving.catalogue.search, query_D[np.newaxis], k=asked.k, exclude_ids=exclude, filter=asked.filter
+        serving.catalogue.search,
+        query_D[np.newaxis],
+        k=asked.k if plan is None else plan.num_candidates(asked.k),
+        exclude_ids=exclude,
+        filter=asked.filter,
     )
     _stage(runtime.metrics, stages, "search", start_s)
-    return found[0], errors
+    if plan is None:
+        return found[0], {}, errors
+    start_s = time.perf_counter()
+    query = await runtime.in_thread(seen_query, plan, asked, pictures)
+    matches = await runtime.in_thread(plan.order, found[0], query, asked.k)
+    _stage(runtime.metrics, stages, "rerank", start_s)
+    return matches, query, errors
 
 
 async def _query(
-    runtime: Runtime, serving: Serving, asked: SearchRequest, client: str, stages: Stages
-) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
-    """The embedding (D,) to search with, and what is wrong with each picture that is left out of it."""
+    runtime: Runtime, serving: Serving, asked: SearchRequest, plan: LocalPlan | None, client: str, stages: Stages
+) -> tuple[NDArray[np.float32], dict[int, EncodedPicture], list[dict[str, Any]]]:
+    """The embedding (D,) to search with, the pictures it is of, and what is wrong with each that is left out of it."""
     if asked.embedding is not None:
-        return asked.embedding, []
+        return asked.embedding, {}, []
     if asked.item_id is not None:
-        return await runtime.in_thread(serving.catalogue.embedding, asked.item_id), []
-    encoded = await serving.pipeline.encode(asked.images, client=client, stages=stages)
+        return await runtime.in_thread(serving.catalogue.embedding, asked.item_id), {}, []
+    encoded = await serving.pipeline.encode(
+        asked.images,
+        client=client,
+        patches=plan is not None,
+        influence=plan is not None and plan.explains,
+        stages=stages,
+    )
     _require_one_good(encoded)
-    query_D = fuse([one.embedding_D for one in encoded if isinstance(one, EncodedPicture)])
+    good = {position: one for position, one in enumerate(encoded) if isinstance(one, EncodedPicture)}
+    query_D = fuse([one.embedding_D for one in good.values()])
     errors = [
         {"position": position, "error": problem(one)}
         for position, one in enumerate(encoded)
         if isinstance(one, PictureError)
     ]
-    return query_D, errors
+    return query_D, good, errors
 
 
 def fuse(embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -71,13 +71,23 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Match:
-    """One neighbour; `score` is its cosine with the query, `thumbnail` the path of a small picture of it."""
+    """One neighbour.
+
+    Attributes:
+        score: its cosine with the query; where the matches were re-ranked, what they were ranked by.
+        thumbnail: the path of a small picture of it.
+        global_score, local_score: the cosine, and how its pivotal patches meet the query's; None without re-ranking.
+        explanation: which region of it meets which of the query, where that was asked for.
+    """
 
     id: str
     score: float
     labels: Mapping[str, str]
     metadata: Mapping[str, Any]
     thumbnail: str
+    global_score: float | None = None
+    local_score: float | None = None
+    explanation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,11 @@ class SearchAnswer:
     note: str | None
     timing_ms: Mapping[str, float]
     document: Mapping[str, Any]
+
+    @property
+    def reranked(self) -> bool:
+        """Whether the order is by pivotal patches too."""
+        return bool(self.document.get("reranked", False))
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ def search(
     item_id: str | None = None,
     k: int = 10,
     filter: str | None = None,
+    rerank: bool | None = None,
+    explain: bool = False,
 ) -> Call[SearchAnswer]:
     """The nearest items of one thing, and the name they vote for.
 
@@ -49,6 +51,8 @@ def search(
         item_id: in their place, an item of the catalogue, which is itself left out.
         k: matches wanted.
         filter: among which items, as `genus == "Vanessa" and year >= 2010`.
+        rerank: whether the first matches are put in order by their pivotal patches too; None as the server finds best.
+        explain: whether the first matches are explained.
 
     Raises:
         ConfigError: not exactly one of pictures, embedding and item_id is given.
@@ -58,8 +62,10 @@ def search(
     if sum(given is not None for given in (pictures, embedding, item_id)) != 1:
         raise ConfigError("a search takes one of pictures, embedding and item_id")
     options: dict[str, Any] = {"k": k} if filter is None else {"k": k, "filter": filter}
+    options |= {"rerank": rerank} if rerank is not None else {}
+    options |= {"explain": True} if explain else {}
     if pictures is not None:
-        texts = {name: str(value) for name, value in options.items()}
+        texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}
         body: dict[str, Any] = {"files": _files(pictures), "data": texts}
     elif embedding is not None:
         vector_D = np.asarray(embedding, dtype="<f4")

@@ -4,7 +4,7 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 import httpx
@@ -57,5 +57,6 @@ def _problem(position: int, error: Mapping[str, Any]) -> PictureProblem:
 
 
 def made(kind: type[T], document: Mapping[str, Any]) -> T:
-    """A value of a dataclass from the keys of the same names."""
-    return kind(**{one.name: document[one.name] for one in fields(kind)})  # type: ignore[arg-type]
+    """A value of a dataclass from the keys of the same names; what has a default may be missing."""
+    names = [one.name for one in fields(kind) if one.default is MISSING or one.name in document]  # type: ignore[arg-type]
+    return kind(**{name: document[name] for name in names})

@@ -20,6 +20,7 @@ from lodisc.commands.index_building import (
 from lodisc.commands.index_doctoring import DOCTOR_HELP, add_doctor_arguments, run_doctor
 from lodisc.commands.index_evaluating import EVALUATE_HELP, add_evaluate_arguments, run_evaluate
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
+from lodisc.commands.index_local import LOCAL_HELP, add_local_arguments, run_local
 from lodisc.commands.index_moving import (
     EXPORT_HELP,
     IMPORT_HELP,
@@ -44,6 +45,7 @@ examples:
   lodisc index relabel catalogue/ Vanessa/cardui/0012.jpg --set species=atalanta
   lodisc index list catalogue/ --filter 'genus == "Vanessa" and year >= 2010'
   lodisc index stats catalogue/
+  lodisc index local catalogue/
   lodisc index verify catalogue/ --repair
   lodisc index evaluate catalogue/ --html report.html
   lodisc index doctor catalogue/ --html findings.html
@@ -114,6 +116,7 @@ ACTIONS = (
     Action("verify", "see whether it is whole, and repair it", VERIFY_HELP, run_verify, add_verify_arguments),
     Action("evaluate", "how well it tells its items apart", EVALUATE_HELP, run_evaluate, add_evaluate_arguments),
     Action("doctor", "what is likely wrong with it, and what mends it", DOCTOR_HELP, run_doctor, add_doctor_arguments),
+    Action("local", "what re-ranking and explanations need", LOCAL_HELP, run_local, add_local_arguments),
     Action("export", "write it as one Parquet file", EXPORT_HELP, run_export, add_export_arguments),
     Action("import", "take in a file of `export`", IMPORT_HELP, run_import, add_import_arguments),
     Action("compact", "build the search snapshot anew", COMPACT_HELP, _compact, add_index_arguments),

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from index.answers.local_stats import local_document, local_lines
 from index.items import CatalogueStats
 from index.open_catalogue import open_catalogue
 
@@ -26,7 +27,11 @@ def run_stats(args: argparse.Namespace) -> int:
     """Print it."""
     with open_catalogue(args.catalogue) as catalogue:
         stats = catalogue.stats()
-    print(json.dumps(asdict(stats), indent=2) if args.json else _stats_text(args.catalogue, stats))
+        local, lines = local_document(catalogue), local_lines(catalogue)
+    if args.json:
+        print(json.dumps(asdict(stats) | {"local": local}, indent=2))
+    else:
+        print("\n".join([_stats_text(args.catalogue, stats), *lines]))
     return 0
 
 

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,15 @@ from encoder.errors import ConfigError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.answer import answer
+from index.answers.explanation import seen_box
+from index.answers.influence import with_influence
+from index.answers.local_features import pivotal_patches_of
+from index.answers.local_search import QueryPicture, add_to_document, plan_local
 from index.catalogue import MAX_K, Catalogue
 from index.filter_parser import parse_filter
 from index.open_catalogue import open_catalogue
 from index.text import printable
+from lodisc.explained_search import check_target, write_explanation
 from lodisc.server_option import add_server_arguments, open_client
 
 HELP = """\
@@ -29,8 +36,10 @@ examples:
   lodisc search catalogue/ unknown.jpg -k 20 --json
   lodisc search --server https://search.example.org unknown.jpg --key-file key.txt
   lodisc search catalogue/ unknown.jpg --filter 'genus == "Vanessa" and year >= 2010'
+  lodisc search catalogue/ unknown.jpg --explain why.html
 
-With --server a running server is asked, and CATALOGUE is left out.
+With --server a running server is asked, and CATALOGUE is left out. --explain draws which region of the picture met
+which of each of the first matches, and needs `lodisc index local CATALOGUE` once, as --rerank does.
 
 a filter compares label ranks, metadata and id (==, !=, <, <=, >, >=, in (...), not in (...)) with texts in quotes,
 numbers, true or false; exists(NAME), startswith(NAME, "text") and contains(NAME, "text") ask for a value and for a part
@@ -44,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("picture", type=Path, metavar="PICTURE", help="the picture to ask about")
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"neighbours, 1 to {MAX_K} (%(default)s)")
     parser.add_argument("--filter", metavar="EXPR", help="among which items to search, as in the example above")
+    parser.add_argument(
+        "--rerank", action=argparse.BooleanOptionalAction, default=None,
+        help="put the first matches in order by their pivotal patches too, or do not (default: where it was measured "
+        "to help this catalogue)",
+    )  # fmt: skip
+    parser.add_argument("--explain", type=Path, metavar="FILE", help="draw why, as a .png or an .html")
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
     parser.add_argument("--variant", metavar="NAME", help="of the bundle (default: the one that filled the catalogue)")
     add_server_arguments(parser, "a running server to ask, in place of CATALOGUE")
@@ -56,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"-k is {args.k}, expected 1 to {MAX_K}")
     if args.filter is not None:
         parse_filter(args.filter)  # what is wrong with it is told before an encoder is loaded
+    if args.explain is not None:
+        check_target(args.explain)
     document = _ask_catalogue(args) if args.server is None else _ask_server(args)
     if args.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
@@ -72,7 +89,10 @@ def _ask_catalogue(args: argparse.Namespace) -> dict[str, Any]:
     with open_catalogue(args.catalogue) as catalogue:
         bundle = catalogue.find_bundle(args.bundle)
         encoder = ImageEncoder(bundle, variant=catalogue.choose_variant(bundle, args.variant))
-        return _search(catalogue, encoder, args.picture, args.k, args.filter)
+        document = _search(catalogue, encoder, args)
+        if args.explain is not None:
+            _explain(args, document, lambda item_id: catalogue.thumbnail(item_id) or b"")
+        return document
 
 
 def _ask_server(args: argparse.Namespace) -> dict[str, Any]:
@@ -80,23 +100,53 @@ def _ask_server(args: argparse.Namespace) -> dict[str, Any]:
     if unused := [name for name, value in given.items() if value is not None]:
         raise ConfigError(f"the server has its own catalogue and bundle; leave out {' and '.join(unused)}")
     with open_client(args) as client:
-        return dict(client.search(args.picture, k=args.k, filter=args.filter).document)
+        answered = client.search(
+            args.picture, k=args.k, filter=args.filter, rerank=args.rerank, explain=args.explain is not None
+        )
+        document = dict(answered.document)
+        if args.explain is not None:
+            _explain(args, document, lambda item_id: found.content if (found := client.thumbnail(item_id)) else b"")
+        return document
 
 
-def _search(catalogue: Catalogue, encoder: ImageEncoder, picture: Path, k: int, filter: str | None) -> dict[str, Any]:
+def _explain(args: argparse.Namespace, document: dict[str, Any], thumbnail: Callable[[str], bytes]) -> None:
+    written = write_explanation(args.explain, document, {0: read_picture(args.picture)}, thumbnail)
+    told = f"{written} matches explained in {args.explain}" if written else "no match could be explained"
+    sys.stderr.write(f"{told}\n")
+
+
+def _search(catalogue: Catalogue, encoder: ImageEncoder, args: argparse.Namespace) -> dict[str, Any]:
+    plan = plan_local(catalogue, rerank=args.rerank, explains=args.explain is not None, has_patches=True)
     clock = [time.perf_counter()]
     preprocessing = encoder.manifest.preprocessing
-    pixels = preprocess(decode_picture(read_picture(picture), min_side_wanted=preprocessing.image_size), preprocessing)
+    picture = decode_picture(read_picture(args.picture), min_side_wanted=preprocessing.image_size)
+    pixels = preprocess(picture, preprocessing)
     clock.append(time.perf_counter())
-    query_1D = encoder.encode(pixels[None]).embedding_BD
+    patches = None
+    if plan is not None and plan.explains:
+        embedding_D, patches = with_influence(encoder, pixels)
+    elif plan is not None:
+        encoded = encoder.encode(pixels[None], attention=True, tokens=True)
+        embedding_D, patches = encoded.embedding_BD[0], pivotal_patches_of(encoded)[0]
+    else:
+        embedding_D = encoder.encode(pixels[None]).embedding_BD[0]
     clock.append(time.perf_counter())
-    matches = catalogue.search(query_1D, k=k, filter=filter)[0]
+    k = args.k if plan is None else plan.num_candidates(args.k)
+    matches = catalogue.search(embedding_D[None], k=k, filter=args.filter)[0]
+    query = {}
+    if plan is not None and patches is not None:
+        box = seen_box(encoder.manifest, picture.width, picture.height)
+        query = plan.photographs({0: QueryPicture(patches, box)})
+        matches = plan.order(matches, query, args.k)
     clock.append(time.perf_counter())
     timing_ms = {
         stage: (end - start) * 1e3
         for stage, start, end in zip(("decode", "encode", "search"), clock, clock[1:], strict=False)
     }
-    return answer(encoder.manifest, matches, timing_ms, domain=catalogue.domain)
+    document = answer(encoder.manifest, matches, timing_ms, domain=catalogue.domain)
+    if plan is not None:
+        add_to_document(document, plan, matches, query)
+    return document
 
 
 def _print(document: dict[str, Any], picture: Path, *, filtered: bool) -> None:
@@ -113,7 +163,7 @@ def _print(document: dict[str, Any], picture: Path, *, filtered: bool) -> None:
             f"{len(document['matches'])} neighbours (not calibrated)"
         )
     table = Table()
-    table.add_column("cosine", justify="right")
+    table.add_column("score" if document.get("reranked") else "cosine", justify="right")
     table.add_column("labels")
     table.add_column("id")
     for match in document["matches"]:

@@ -139,8 +139,10 @@ SEARCHES: list[tuple[dict[str, Any], str]] = [
     ({"images": [PICTURE], "filter": "genus == '\ud800'"}, "is no character of a text"),
     ({"images": [PICTURE], "filter": "(" * 20_000}, "nested deeper"),
     ({"images": [PICTURE], "filter": "genus == 'A'" + " " * 20_000}, "at most 20000 characters"),
-    ({"images": [PICTURE], "rerank": True}, "not offered by this version yet"),
-    ({"images": [PICTURE], "explain": False}, "not offered by this version yet"),
+    ({"images": [PICTURE], "rerank": True}, "gives no patch features"),
+    ({"images": [PICTURE], "rerank": 1}, "true or false"),
+    ({"images": [PICTURE], "explain": True}, "gives no patch features"),
+    ({"images": [PICTURE], "explain": None}, "true or false"),
     ({"images": [PICTURE], "k": 0}, "from 1 to 1000"),
     ({"images": [PICTURE], "k": 1001}, "from 1 to 1000"),
     ({"images": [PICTURE], "k": 2.5}, "whole number"),
@@ -191,7 +193,8 @@ def test_options_are_never_ignored(http: httpx.Client) -> None:
     assert_refused(refused, 400, "'k' is given twice")
     assert_refused(http.post("/search?colour=1", files=picture), 400, "it knows")
     assert_refused(http.post("/search?filter=1", files=picture), 400, "filter, column 1", "invalid_filter")
-    assert_refused(http.post("/search?rerank=1", files=picture), 400, "not offered")
+    assert_refused(http.post("/search?rerank=1", files=picture), 400, "gives no patch features")
+    assert http.post("/search?rerank=null&explain=0", files=picture).status_code == 200
     assert_refused(http.post("/embed", files=picture, data={"k": "2"}), 400, "it knows images, encoding, attention")
     assert_refused(http.post("/embed?encoding=hex", files=picture), 400, "float or base64")
     assert_refused(http.post("/embed?attention=maybe", files=picture), 400, "true or false")

@@ -22,14 +22,14 @@ class GatedEncoder(ImageEncoder):
         self.lock = threading.Lock()
         self.running = self.most = 0
 
-    def encode(self, pixels_BSS3: NDArray[np.uint8], *, attention: bool = False) -> Encoded:
+    def encode(self, pixels_BSS3: NDArray[np.uint8], *, attention: bool = False, tokens: bool = False) -> Encoded:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
         self.started.set()
         assert self.gate.wait(30)
         try:
-            return super().encode(pixels_BSS3, attention=attention)
+            return super().encode(pixels_BSS3, attention=attention, tokens=tokens)
         finally:
             with self.lock:
                 self.running -= 1
