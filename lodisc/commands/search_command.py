@@ -15,6 +15,8 @@ from encoder.errors import ConfigError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.answer import answer
+from index.answers.asking import ask
+from index.answers.follower import CalibrationFollower
 from index.catalogue import MAX_K, Catalogue
 from index.filter_parser import parse_filter
 from index.open_catalogue import open_catalogue
@@ -90,13 +92,37 @@ def _search(catalogue: Catalogue, encoder: ImageEncoder, picture: Path, k: int, 
     clock.append(time.perf_counter())
     query_1D = encoder.encode(pixels[None]).embedding_BD
     clock.append(time.perf_counter())
-    matches = catalogue.search(query_1D, k=k, filter=filter)[0]
+    calibration = CalibrationFollower(catalogue.path, catalogue.manifest).current()
+    asked = ask(catalogue, query_1D, k=k, filter=filter, calibration=calibration)
     clock.append(time.perf_counter())
     timing_ms = {
         stage: (end - start) * 1e3
         for stage, start, end in zip(("decode", "encode", "search"), clock, clock[1:], strict=False)
     }
-    return answer(encoder.manifest, matches, timing_ms, domain=catalogue.domain)
+    return answer(
+        encoder.manifest, asked, timing_ms, domain=catalogue.domain, ranks=catalogue.ranks, calibration=calibration,
+        positions=[0],
+    )  # fmt: skip
+
+
+def _answer_line(prediction: dict[str, Any]) -> str:
+    """The answer in one line, with rich's markup."""
+    confidence = f"{prediction['confidence']:.2f}"
+    name = f"[bold]{escape(prediction['label'])}[/bold]"
+    if not prediction["calibrated"]:
+        return f"{name} ({escape(prediction['rank'])}), {prediction['confidence']:.0%} of the vote (not calibrated)"
+    if prediction["unknown"]:
+        return (
+            f"[bold]none of these[/bold] (unknown score {prediction['unknown_score']:.2f}); "
+            f"the nearest is {escape(prediction['rank'])} {escape(prediction['label'])}"
+        )
+    if prediction["sure"]:
+        return f"{name} ({escape(prediction['rank'])}), confidence {confidence}"
+    best = ", ".join(
+        f"{escape(one['rank'])} {escape(one['labels'][0]['label'])} {one['labels'][0]['confidence']:.2f}"
+        for one in prediction["ranks"]
+    )
+    return f"[bold]not sure[/bold]; {best}"
 
 
 def _print(document: dict[str, Any], picture: Path, *, filtered: bool) -> None:
@@ -107,11 +133,9 @@ def _print(document: dict[str, Any], picture: Path, *, filtered: bool) -> None:
         console.print(f"{none}: nothing to compare with")
         return
     if prediction["label"] is not None:
-        console.print(
-            f"{escape(printable(str(picture)))}: [bold]{escape(prediction['label'])}[/bold] "
-            f"({escape(prediction['rank'])}), {prediction['confidence']:.0%} of the vote of "
-            f"{len(document['matches'])} neighbours (not calibrated)"
-        )
+        console.print(f"{escape(printable(str(picture)))}: {_answer_line(prediction)}")
+        if prediction["help"] is not None:
+            console.print(f"  {prediction['help']['text']}", markup=False)
     table = Table()
     table.add_column("cosine", justify="right")
     table.add_column("labels")
