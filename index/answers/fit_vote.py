@@ -17,11 +17,12 @@ from index.answers.shares import GAP_PLACE, UNCALIBRATED_K
 from index.evaluation_items import NONE
 
 MAX_K = 50
-KS = (1, 2, 3, 5, 8, 10, 15, 20, 30, 50)
+KS = (5, 8, 10, 15, 20, 30, 50)  # fewer would show no rivals
 TEMPERATURES = tuple(float(factor) for factor in np.geomspace(0.1, 10, 13))  # in units of the usual spread of cosines
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 MIXTURES = (0.01, 0.03, 0.1, 0.3)
 LEAST_SPREAD = 1e-5  # the cosine of half-precision vectors is not finer
+WORTH = 0.01  # log-likelihood of a question; more neighbours that gain less are not worth their search
 CHUNK = 256
 
 
@@ -66,7 +67,7 @@ def choose_settings(
     far_K = _far_cosines(found)
     # As many as nearly all questions have: k beyond that could not be told from a smaller one.
     enough = int((~lacking_QK).sum(axis=1).min())
-    ks = [k for k in KS if k <= max(enough, 1)]
+    ks = [k for k in KS if k <= max(enough, KS[0])]
     cosines_QK = np.where(lacking_QK, np.minimum(far_K, _last_found(found)[:, None]), found.cosines_QK)
     spread = max(float(np.median(found.cosines_QK[:, 0] - _at(found, GAP_PLACE))), LEAST_SPREAD)
     log_sizes_QK = np.log(sizes_of_neighbours(classes, questions, found))
@@ -89,8 +90,11 @@ def choose_settings(
     combinations = list(totals)
     by_fold = np.stack([totals[one] for one in combinations])  # combinations x F
     whole = by_fold.sum(axis=1)
-    chosen = [combinations[int(whole.argmax())]]
-    chosen += [combinations[int((whole - by_fold[:, fold]).argmax())] for fold in range(num_folds)]
+    numbers = np.bincount(fold_Q, minlength=num_folds)
+    chosen = [_cheapest(combinations, whole / len(fold_Q))]
+    for fold in range(num_folds):
+        rest = max(1, len(fold_Q) - int(numbers[fold]))
+        chosen.append(_cheapest(combinations, (whole - by_fold[:, fold]) / rest))
     return [VoteSettings(k, temperature, exponent, float(far_K[k - 1])) for k, temperature, exponent in chosen]
 
 
@@ -144,6 +148,16 @@ def _top(weights_QK: NDArray[np.float64], lacking_QK: NDArray[np.bool_], codes_Q
     rows = np.arange(len(codes_QK))
     share_Q = np.divide(np.maximum(share_Q, 0.0), total_Q, out=np.zeros_like(share_Q), where=total_Q > 0)
     return BulkVote(codes_QK[rows, place_Q], place_Q, share_Q)
+
+
+def _cheapest(
+    combinations: list[tuple[int, float, float]], likelihoods: NDArray[np.float64]
+) -> tuple[int, float, float]:
+    """The likeliest combination of the smallest k that is hardly worse than the best."""
+    good = likelihoods >= likelihoods.max() - WORTH
+    k = min(one[0] for one, is_good in zip(combinations, good, strict=True) if is_good)
+    of_k = np.array([one[0] == k for one in combinations])
+    return combinations[int(np.where(of_k, likelihoods, -np.inf).argmax())]
 
 
 def _sums(group_Q: NDArray[np.int64], values_Q: NDArray[np.float64], num_groups: int) -> NDArray[np.float64]:

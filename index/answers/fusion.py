@@ -41,7 +41,7 @@ def fuse(photographs_ND: NDArray[np.float32], weights: Sequence[float]) -> NDArr
         InputError: the photographs cancel out, so that they have no mean direction.
     """
     if len(photographs_ND) == 1:
-        return photographs_ND[0]
+        return np.asarray(photographs_ND[0])
     mean_D: NDArray[np.float64] = np.average(photographs_ND.astype(np.float64), axis=0, weights=np.array(weights))
     norm = float(np.linalg.norm(mean_D))
     if norm < 1e-6:
