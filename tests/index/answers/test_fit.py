@@ -74,7 +74,7 @@ def test_neighbours_are_all_others_but_copies_and_the_group(opened, tmp_path, in
 
 
 def test_a_bulk_vote_is_that_of_a_search(opened, tmp_path):
-    items, classes, questions = asked(opened, tmp_path)
+    _, classes, questions = asked(opened, tmp_path)
     records = [record.item for record in opened.records()]
     calibration = calibrate_catalogue(opened, sample=0, quiet=True)
     for settings in (VoteSettings(8, 0.05, 0.0, 0.4), VoteSettings(20, 0.3, 0.0, 0.1)):
