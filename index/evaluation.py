@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from encoder.bootstrap import Figure, mean_figure
 from encoder.errors import ConfigError
 from encoder.retrieval_metrics import QueryResults, average_precision
+from index.answers.shares import photo_vote
 from index.catalogue import Catalogue
 from index.evaluation_items import NONE, EvaluatedItems, read_items
 from index.exact_ranking import exact_rankings
 from index.items import Match
 from index.progress import CountedProgress
 from index.search_quality import SearchQuality, measure_search
-from index.vote import vote
 
 DEFAULT_SAMPLE = 1000
 DEFAULT_K = 10
@@ -231,7 +231,8 @@ def _note(
     found.nearest.append(int(order[labelled[0]]))
     found.first.append(int(places_P[0]))
     found.precision.append(average_precision(places_P))
-    found.vote_right.append(vote(neighbours).label == names[own])
+    vote = photo_vote(neighbours, (rank,), {}, None)
+    found.vote_right.append(vote is not None and next(iter(vote.shares[rank]))[0] == names[own])
 
 
 def _rank_evaluation(items: EvaluatedItems, rank: str, found: _Found, k: int) -> RankEvaluation:

@@ -52,6 +52,9 @@ class EvaluatedItems:
             one's own copy is no achievement.
         num_contradictions: of those, that are labelled otherwise than the first.
         num_unlabelled: items without any label.
+        copy_N: which are copies. Shape (N,), bool.
+        group_N: number of each item's value of the metadata field that was asked for, NONE for none; None if no field
+            was. Shape (N,), int32.
     """
 
     ids: Ids
@@ -61,6 +64,8 @@ class EvaluatedItems:
     num_copies: int
     num_contradictions: int
     num_unlabelled: int
+    copy_N: NDArray[np.bool_]
+    group_N: NDArray[np.int32] | None = None
 
 
 class Labels:
@@ -83,18 +88,27 @@ class Labels:
         self.num_unlabelled += not labels
 
 
-def read_items(catalogue: Catalogue, filter: str | None, folder: Path) -> EvaluatedItems:
+def read_items(catalogue: Catalogue, filter: str | None, folder: Path, group: str | None = None) -> EvaluatedItems:
     """Read the items that a filter lets through; their vectors go into a file in `folder`.
+
+    Args:
+        catalogue: that has them.
+        filter: which; None for all.
+        folder: for the vectors.
+        group: metadata field that says which items belong together; None for none.
 
     Raises:
         FilterError: the filter cannot be read, or names a field that no item has.
     """
-    ids, labels, contents = Ids(), Labels(), array("Q")
+    ids, labels, groups, contents = Ids(), Labels(), Labels(), array("Q")
 
     def numbered_vectors() -> Iterator[tuple[int, bytes]]:
         for record in catalogue.records(filter, thumbnails=False):
             ids.add(record.item.id)
             labels.add(record.item.labels)
+            if group is not None:
+                value = record.item.metadata.get(group)
+                groups.add({} if value is None else {group: str(value)})
             # Eight bytes of hash: two of a million differing contents meet once in thirty million catalogues. Of an
             # item that came without its picture nothing is known: it is nobody's copy.
             content = record.item.content_hash or f"item {len(ids)}"
@@ -121,6 +135,8 @@ def read_items(catalogue: Catalogue, filter: str | None, folder: Path) -> Evalua
         num_copies=int(copies_N.sum()),
         num_contradictions=int(contradicts_N.sum()),
         num_unlabelled=labels.num_unlabelled,
+        copy_N=copies_N,
+        group_N=np.array(groups.codes[group], np.int32) if group in groups.codes else None,
     )
 
 

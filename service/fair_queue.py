@@ -38,9 +38,18 @@ class FairQueue:
         num_places: pictures that may be worked at at once.
         limit: most pictures in flight.
         clock: seconds; for tests.
+        on_waiting: told by how much `num_waiting` changes.
     """
 
-    def __init__(self, *, num_places: int, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        num_places: int,
+        limit: int,
+        clock: Callable[[], float] = time.monotonic,
+        on_waiting: Callable[[int], None] = lambda _change: None,
+    ) -> None:
+        self._on_waiting = on_waiting
         self._free_places, self._limit, self._clock = num_places, limit, clock
         self._held: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()  # whose turn is next comes first
@@ -125,7 +134,7 @@ class FairQueue:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(client, deque()).append(turn)
-        self.num_waiting += 1
+        self._waits(1)
         try:
             await turn
         except asyncio.CancelledError:
@@ -140,7 +149,7 @@ class FairQueue:
         while self._waiting:
             client, turns = self._waiting.popitem(last=False)
             turn = turns.popleft()
-            self.num_waiting -= 1
+            self._waits(-1)
             if turns:
                 self._waiting[client] = turns  # behind the others
             if not turn.cancelled():
@@ -153,6 +162,10 @@ class FairQueue:
         if turns is None or turn not in turns:
             return  # `_pass_on` has met and dropped it
         turns.remove(turn)
-        self.num_waiting -= 1
+        self._waits(-1)
         if not turns:
             del self._waiting[client]
+
+    def _waits(self, change: int) -> None:
+        self.num_waiting += change
+        self._on_waiting(change)

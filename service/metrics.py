@@ -75,6 +75,18 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.waiting = Gauge(
+            "lodisc_pictures_waiting",
+            "Pictures in flight that nobody works at yet: the queue.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.answers = Counter(
+            "lodisc_answers",
+            "Searches by what was answered: known (a sure name), unsure, unknown (none of these), uncalibrated.",
+            ["verdict"],
+            registry=registry,
+        )
         self.best_similarity = Histogram(
             "lodisc_best_similarity",
             "Cosine of a query to its first neighbour; a fall means queries unlike the catalogue.",

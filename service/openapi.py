@@ -54,12 +54,36 @@ ANSWER = {
     "model": {**MODEL, "name": "demo"},
     "matches": [MATCH],
     "prediction": {
-        "label": "alata-minor",
-        "rank": "species",
-        "confidence": 0.8,
-        "unknown": None,
-        "unknown_score": None,
+        "label": "Alata",
+        "rank": "genus",
+        "confidence": 0.93,
+        "sure": True,
+        "floor": 0.7,
+        "calibrated": True,
+        "unknown": False,
+        "unknown_score": 0.12,
+        "ranks": [
+            {
+                "rank": "species",
+                "labels": [
+                    {"label": "alata-minor", "confidence": 0.58},
+                    {"label": "alata-major", "confidence": 0.31},
+                ],
+            },
+            {"rank": "genus", "labels": [{"label": "Alata", "confidence": 0.93}]},
+        ],
+        "help": {
+            "kind": "rivals",
+            "rank": "species",
+            "labels": ["alata-minor", "alata-major"],
+            "items": {
+                "alata-minor": "Alata/alata-minor/003.png",
+                "alata-major": "Alata/alata-major/011.png",
+            },
+            "text": "alata-minor or alata-major: compare the two side by side, and look where they differ.",
+        },
     },
+    "query": [{"position": 0, "weight": 1.0, "attention": None}],
     "reranked": False,
     "timing_ms": {"read": 0.4, "decode": 3.1, "queue": 0.1, "encode": 14.0, "search": 0.6, "total": 19.0},
     "note": None,
@@ -131,9 +155,15 @@ def _search() -> dict[str, Any]:
         "summary": "The nearest pictures, and the name they vote for",
         "operationId": "search",
         "description": (
-            "Takes one of: `images` (several are photographs of one thing: the mean of their normalised "
-            "embeddings is searched), `embedding`, `item_id` (that item itself is left out). `confidence` is "
-            "the winning name's share of the similarity-weighted vote; it is no calibrated probability. "
+            "Takes one of: `images` (several are photographs of one thing; `query` says what each counts: a blurred "
+            "one, or one of something else, counts little), `embedding`, `item_id` (that item itself is left out). "
+            "`prediction` is the finest rank whose `confidence` passes the `floor` (`sure`), or the coarsest with "
+            "`sure` false; `ranks` has the likeliest labels of each rank, finest first. Where `calibrated` is true a "
+            "confidence is a probability among things that the catalogue has, and `unknown_score` in [0, 1] says "
+            "whether it is none of them; `unknown` is the verdict, null where none can be given. Where it is false "
+            "(`lodisc index calibrate`) a confidence is a share of the vote, nothing is sure, and both are null. "
+            "`help` says what would settle an answer: two `rivals` to compare, `another_view`, or a name for an "
+            "`unknown`; `items` has the nearest item of each of its labels. "
             "`filter` says among which items to search. "
             f"{LOCAL_TEXT}"
             "Pictures that cannot be read are listed in `errors` by position."

@@ -73,7 +73,7 @@ class Pipeline:
         self._metrics = metrics
         # As many as keep the decoders and two batches busy; the others wait in their clients' turns.
         places = settings.num_decode_threads + 2 * settings.max_batch
-        self._queue = FairQueue(num_places=places, limit=settings.max_queued_pictures)
+        self._queue = FairQueue(num_places=places, limit=settings.max_queued_pictures, on_waiting=metrics.waiting.inc)
         self._cache = EmbeddingCache(settings.cache_mb * 1_000_000) if settings.cache_mb else None
         self._decoders = ThreadPoolExecutor(settings.num_decode_threads, "lodisc-decode")
         self._batcher = Batcher(encoder, max_batch=settings.max_batch, on_batch=metrics.batch)

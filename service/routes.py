@@ -6,6 +6,7 @@ Every route is listed once, in `ROUTES`; `openapi.py` describes the same list an
 import base64
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from starlette.routing import Route
 from encoder.errors import PictureError
 from encoder.manifest import Manifest
 from index.answer import answer
+from index.answers.asking import Asked, ask
+from index.answers.calibration import Calibration
 from index.answers.explanation import Seen
 from index.answers.local_search import LocalPlan, add_to_document
 from index.domain import domain_note
-from index.items import Match
 from service import item_batches, item_routes, label_routes, web_pages
 from service.clients import client_of
 from service.deadline import while_wanted
@@ -34,7 +36,7 @@ from service.problems import RequestError, problem
 from service.requests import SearchRequest, query_options, read_embed, read_search
 from service.runtime import Runtime, Serving
 
-# D embedding dim.
+# N photographs, D embedding dim.
 
 
 async def embed(request: Request) -> Response:
@@ -61,8 +63,8 @@ async def embed(request: Request) -> Response:
 async def search(request: Request) -> Response:
     """POST /search: the nearest items of one thing, given by pictures, an embedding, or an item.
 
-    Several pictures in one request are photographs of one thing: the query is the mean of their normalised
-    embeddings, normalised again. Pictures that cannot be read are left out of it and listed in `errors`.
+    Several pictures in one request are photographs of one thing, each of which counts as much as its neighbours say
+    (`index.answers.fusion`). Pictures that cannot be read are left out and listed in `errors`.
     """
     runtime: Runtime = request.app.state.runtime
     serving = runtime.serving
@@ -73,51 +75,59 @@ async def search(request: Request) -> Response:
     stages = Stages()
     _stage(runtime.metrics, stages, "read", start_s)
     plan = await runtime.in_thread(plan_search, serving.catalogue, asked)
-    work = _found(runtime, serving, asked, plan, client_of(request), stages)
-    matches, query, errors = await while_wanted(request, runtime.settings.deadline_s, work)
-    if matches:
-        runtime.metrics.best_similarity.observe(matches[0].score)
+    calibration = serving.calibration.current()
+    work = _found(runtime, serving, asked, plan, calibration, client_of(request), stages)
+    found, query, positions, errors = await while_wanted(request, runtime.settings.deadline_s, work)
+    if found.photographs[0]:
+        runtime.metrics.best_similarity.observe(found.photographs[0][0].score)
     stages.add("total", time.perf_counter() - start_s)
-    document = answer(serving.manifest, matches, stages.milliseconds, domain=serving.catalogue.domain)
+    document = answer(
+        serving.manifest, found, stages.milliseconds, domain=serving.catalogue.domain, ranks=serving.catalogue.ranks,
+        calibration=calibration, positions=positions,
+    )  # fmt: skip
     if plan is not None:
-        await runtime.in_thread(add_to_document, document, plan, matches, query)
+        await runtime.in_thread(add_to_document, document, plan, found.matches, query)
+    runtime.metrics.answers.labels(verdict=_verdict(document["prediction"])).inc()
     if errors:
         document["errors"] = errors
     return JSONResponse(document)
 
 
 async def _found(
-    runtime: Runtime, serving: Serving, asked: SearchRequest, plan: LocalPlan | None, client: str, stages: Stages
-) -> tuple[list[Match], dict[int, Seen], list[dict[str, Any]]]:
-    """The matches, the query's patches, and what is wrong with each picture that was left out."""
-    query_D, pictures, errors = await _query(runtime, serving, asked, plan, client, stages)
+    runtime: Runtime,
+    serving: Serving,
+    asked: SearchRequest,
+    plan: LocalPlan | None,
+    calibration: Calibration | None,
+    client: str,
+    stages: Stages,
+) -> tuple[Asked, dict[int, Seen], list[int], list[dict[str, Any]]]:
+    """What was found, the query's patches, the positions of its pictures, and what is wrong with each other picture."""
+    photographs_ND, pictures, errors = await _photographs(runtime, serving, asked, plan, client, stages)
     exclude = (asked.item_id,) if asked.item_id is not None else ()
     start_s = time.perf_counter()
     found = await runtime.in_thread(
-        serving.catalogue.search,
-        query_D[np.newaxis],
-        k=asked.k if plan is None else plan.num_candidates(asked.k),
-        exclude_ids=exclude,
-        filter=asked.filter,
-    )
+        ask, serving.catalogue, photographs_ND, k=asked.k if plan is None else plan.num_candidates(asked.k),
+        exclude_ids=exclude, filter=asked.filter, calibration=calibration,
+    )  # fmt: skip
     _stage(runtime.metrics, stages, "search", start_s)
     if plan is None:
-        return found[0], {}, errors
+        return found, {}, list(pictures), errors
     start_s = time.perf_counter()
     query = await runtime.in_thread(seen_query, plan, asked, pictures)
-    matches = await runtime.in_thread(plan.order, found[0], query, asked.k)
+    found = replace(found, matches=await runtime.in_thread(plan.order, found.matches, query, asked.k))
     _stage(runtime.metrics, stages, "rerank", start_s)
-    return matches, query, errors
+    return found, query, list(pictures), errors
 
 
-async def _query(
+async def _photographs(
     runtime: Runtime, serving: Serving, asked: SearchRequest, plan: LocalPlan | None, client: str, stages: Stages
 ) -> tuple[NDArray[np.float32], dict[int, EncodedPicture], list[dict[str, Any]]]:
-    """The embedding (D,) to search with, the pictures it is of, and what is wrong with each that is left out of it."""
+    """The embeddings (N, D) to search with, the pictures they are of, and what is wrong with each other picture."""
     if asked.embedding is not None:
-        return asked.embedding, {}, []
+        return asked.embedding[np.newaxis], {}, []
     if asked.item_id is not None:
-        return await runtime.in_thread(serving.catalogue.embedding, asked.item_id), {}, []
+        return (await runtime.in_thread(serving.catalogue.embedding, asked.item_id))[np.newaxis], {}, []
     encoded = await serving.pipeline.encode(
         asked.images,
         client=client,
@@ -127,28 +137,21 @@ async def _query(
     )
     _require_one_good(encoded)
     good = {position: one for position, one in enumerate(encoded) if isinstance(one, EncodedPicture)}
-    query_D = fuse([one.embedding_D for one in good.values()])
     errors = [
         {"position": position, "error": problem(one)}
         for position, one in enumerate(encoded)
         if isinstance(one, PictureError)
     ]
-    return query_D, good, errors
+    return np.stack([one.embedding_D for one in good.values()]), good, errors
 
 
-def fuse(embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """One query from several photographs of one thing: the mean of their unit vectors, as a unit vector.
-
-    Raises:
-        RequestError: the photographs cancel out, so that they have no mean direction.
-    """
-    if len(embeddings) == 1:
-        return embeddings[0]
-    mean_D = np.mean(np.stack(embeddings).astype(np.float64), axis=0)
-    norm = float(np.linalg.norm(mean_D))
-    if norm < 1e-6:
-        raise RequestError("these pictures have nothing in common: their embeddings cancel out")
-    return np.asarray(mean_D / norm, dtype=np.float32)
+def _verdict(prediction: dict[str, Any]) -> str:
+    """What a prediction is counted as."""
+    if not prediction["calibrated"]:
+        return "uncalibrated"
+    if prediction["unknown"]:
+        return "unknown"
+    return "known" if prediction["sure"] else "unsure"
 
 
 async def stats(request: Request) -> Response:

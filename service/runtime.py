@@ -27,6 +27,7 @@ from encoder.bundle import Bundle
 from encoder.errors import LodiscError
 from encoder.image_encoder import ImageEncoder
 from encoder.manifest import Manifest
+from index.answers.follower import CalibrationFollower
 from index.catalogue import Catalogue
 from index.compaction import Upkeep
 from index.open_catalogue import open_catalogue
@@ -55,6 +56,7 @@ class Serving:
 
     bundle: Bundle
     catalogue: Catalogue
+    calibration: CalibrationFollower
     pipeline: Pipeline
     load: Callable[[int], ImageEncoder]  # the encoder on so many threads
     upkeep: Upkeep | None  # None where the store keeps its index by itself
@@ -241,7 +243,8 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
     upkeep = Upkeep(catalogue) if isinstance(catalogue, SqliteCatalogue) else None
     if upkeep is not None:
         upkeep.start()
-    return Serving(bundle, catalogue, Pipeline(encoder, settings, metrics), load, upkeep, identity)
+    calibration = CalibrationFollower(catalogue.path, catalogue.manifest)
+    return Serving(bundle, catalogue, calibration, Pipeline(encoder, settings, metrics), load, upkeep, identity)
 
 
 def _identity(catalogue: Path | None) -> tuple[int, int] | None:

@@ -91,14 +91,76 @@ class Match:
 
 
 @dataclass(frozen=True)
+class LabelVote:
+    """A label that it may be, and how likely that is; `within` is what is above it where the name stands under two."""
+
+    label: str
+    confidence: float
+    within: str | None = None
+
+
+@dataclass(frozen=True)
+class RankVote:
+    """The likeliest labels of a rank, best first."""
+
+    rank: str
+    labels: tuple[LabelVote, ...]
+
+
+@dataclass(frozen=True)
+class Help:
+    """What would settle an answer that is not settled.
+
+    Attributes:
+        kind: rivals (two labels to compare), another_view (a further photograph) or unknown.
+        rank: of the labels.
+        labels: those it is about, likeliest first.
+        items: of each label the id of the nearest item.
+        text: one sentence.
+    """
+
+    kind: str
+    rank: str
+    labels: tuple[str, ...]
+    items: Mapping[str, str]
+    text: str
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """The name that the neighbours vote for; None where they have none. `confidence` is not calibrated."""
+    """The finest name that is sure enough; None where the neighbours have none.
+
+    Attributes:
+        label: the name.
+        rank: which rank it is of.
+        confidence: a probability if `calibrated`, else its share of the vote.
+        sure: whether that passes the floor, and it is not unknown.
+        floor: least confidence of a sure answer.
+        calibrated: whether the catalogue has been calibrated.
+        unknown: whether it is none of the catalogue's; None where no verdict can be given.
+        unknown_score: in [0, 1]; None likewise.
+        ranks: what it may be, finest rank first.
+        help: what would settle it; None where it is settled.
+    """
 
     label: str | None
     rank: str | None
-    confidence: float
+    confidence: float | None
+    sure: bool
+    floor: float | None
+    calibrated: bool
     unknown: bool | None
     unknown_score: float | None
+    ranks: tuple[RankVote, ...]
+    help: Help | None
+
+
+@dataclass(frozen=True)
+class QueryWeight:
+    """What one picture of the request counts in the query; the weights sum to 1."""
+
+    position: int
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -109,6 +171,7 @@ class SearchAnswer:
         model: the encoder.
         matches: best first.
         prediction: what they vote for.
+        query: what each picture counts; empty where none was sent.
         problems: what is wrong with the pictures that were left out of the query.
         note: what a person should know of this encoder and this catalogue.
         timing_ms: milliseconds by stage.
@@ -118,6 +181,7 @@ class SearchAnswer:
     model: Model
     matches: tuple[Match, ...]
     prediction: Prediction
+    query: tuple[QueryWeight, ...]
     problems: tuple[PictureProblem, ...]
     note: str | None
     timing_ms: Mapping[str, float]

@@ -10,7 +10,19 @@ from typing import Any, TypeVar
 import httpx
 import numpy as np
 
-from lodisc.client.answers import Attention, Embedded, Match, Model, PictureEmbedding, Prediction, SearchAnswer
+from lodisc.client.answers import (
+    Attention,
+    Embedded,
+    Help,
+    LabelVote,
+    Match,
+    Model,
+    PictureEmbedding,
+    Prediction,
+    QueryWeight,
+    RankVote,
+    SearchAnswer,
+)
 from lodisc.client.errors import PictureProblem
 
 T = TypeVar("T")
@@ -44,12 +56,31 @@ def read_search(response: httpx.Response) -> SearchAnswer:
     return SearchAnswer(
         model=made(Model, document["model"]),
         matches=tuple(made(Match, match) for match in document["matches"]),
-        prediction=made(Prediction, document["prediction"]),
+        prediction=_prediction(document["prediction"]),
+        query=tuple(made(QueryWeight, one) for one in document.get("query", ())),
         problems=tuple(_problem(one["position"], one["error"]) for one in document.get("errors", ())),
         note=document["note"],
         timing_ms=document["timing_ms"],
         document=document,
     )
+
+
+def _prediction(document: Mapping[str, Any]) -> Prediction:
+    """A prediction; a server that is older knows no calibration."""
+    ranks = tuple(
+        RankVote(
+            one["rank"],
+            tuple(LabelVote(vote["label"], vote["confidence"], vote.get("within")) for vote in one["labels"]),
+        )
+        for one in document.get("ranks", ())
+    )
+    needed = document.get("help")
+    return Prediction(
+        label=document["label"], rank=document["rank"], confidence=document["confidence"],
+        sure=document.get("sure", False), floor=document.get("floor"), calibrated=document.get("calibrated", False),
+        unknown=document["unknown"], unknown_score=document["unknown_score"], ranks=ranks,
+        help=None if needed is None else made(Help, {**needed, "labels": tuple(needed["labels"])}),
+    )  # fmt: skip
 
 
 def _problem(position: int, error: Mapping[str, Any]) -> PictureProblem:

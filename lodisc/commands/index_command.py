@@ -17,6 +17,7 @@ from lodisc.commands.index_building import (
     run_add,
     run_build,
 )
+from lodisc.commands.index_calibrating import CALIBRATE_HELP, add_calibrate_arguments, run_calibrate
 from lodisc.commands.index_doctoring import DOCTOR_HELP, add_doctor_arguments, run_doctor
 from lodisc.commands.index_evaluating import EVALUATE_HELP, add_evaluate_arguments, run_evaluate
 from lodisc.commands.index_listing import LIST_HELP, add_list_arguments, run_list
@@ -49,6 +50,7 @@ examples:
   lodisc index verify catalogue/ --repair
   lodisc index evaluate catalogue/ --html report.html
   lodisc index doctor catalogue/ --html findings.html
+  lodisc index calibrate catalogue/
   lodisc index export catalogue/ --to catalogue.parquet
   lodisc index import another-catalogue/ --from catalogue.parquet
 
@@ -117,6 +119,7 @@ ACTIONS = (
     Action("evaluate", "how well it tells its items apart", EVALUATE_HELP, run_evaluate, add_evaluate_arguments),
     Action("doctor", "what is likely wrong with it, and what mends it", DOCTOR_HELP, run_doctor, add_doctor_arguments),
     Action("local", "what re-ranking and explanations need", LOCAL_HELP, run_local, add_local_arguments),
+    Action("calibrate", "make its confidences probabilities", CALIBRATE_HELP, run_calibrate, add_calibrate_arguments),
     Action("export", "write it as one Parquet file", EXPORT_HELP, run_export, add_export_arguments),
     Action("import", "take in a file of `export`", IMPORT_HELP, run_import, add_import_arguments),
     Action("compact", "build the search snapshot anew", COMPACT_HELP, _compact, add_index_arguments),

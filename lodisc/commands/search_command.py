@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from encoder.errors import ConfigError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from index.answer import answer
+from index.answers.asking import ask
 from index.answers.explanation import seen_box
+from index.answers.follower import CalibrationFollower
 from index.answers.influence import with_influence
 from index.answers.local_features import pivotal_patches_of
 from index.answers.local_search import QueryPicture, add_to_document, plan_local
@@ -131,22 +134,46 @@ def _search(catalogue: Catalogue, encoder: ImageEncoder, args: argparse.Namespac
     else:
         embedding_D = encoder.encode(pixels[None]).embedding_BD[0]
     clock.append(time.perf_counter())
+    calibration = CalibrationFollower(catalogue.path, catalogue.manifest).current()
     k = args.k if plan is None else plan.num_candidates(args.k)
-    matches = catalogue.search(embedding_D[None], k=k, filter=args.filter)[0]
+    asked = ask(catalogue, embedding_D[None], k=k, filter=args.filter, calibration=calibration)
     query = {}
     if plan is not None and patches is not None:
         box = seen_box(encoder.manifest, picture.width, picture.height)
         query = plan.photographs({0: QueryPicture(patches, box)})
-        matches = plan.order(matches, query, args.k)
+        asked = replace(asked, matches=plan.order(asked.matches, query, args.k))
     clock.append(time.perf_counter())
     timing_ms = {
         stage: (end - start) * 1e3
         for stage, start, end in zip(("decode", "encode", "search"), clock, clock[1:], strict=False)
     }
-    document = answer(encoder.manifest, matches, timing_ms, domain=catalogue.domain)
+    document = answer(
+        encoder.manifest, asked, timing_ms, domain=catalogue.domain, ranks=catalogue.ranks, calibration=calibration,
+        positions=[0],
+    )  # fmt: skip
     if plan is not None:
-        add_to_document(document, plan, matches, query)
+        add_to_document(document, plan, asked.matches, query)
     return document
+
+
+def _answer_line(prediction: dict[str, Any]) -> str:
+    """The answer in one line, with rich's markup."""
+    confidence = f"{prediction['confidence']:.2f}"
+    name = f"[bold]{escape(prediction['label'])}[/bold]"
+    if not prediction["calibrated"]:
+        return f"{name} ({escape(prediction['rank'])}), {prediction['confidence']:.0%} of the vote (not calibrated)"
+    if prediction["unknown"]:
+        return (
+            f"[bold]none of these[/bold] (unknown score {prediction['unknown_score']:.2f}); "
+            f"the nearest is {escape(prediction['rank'])} {escape(prediction['label'])}"
+        )
+    if prediction["sure"]:
+        return f"{name} ({escape(prediction['rank'])}), confidence {confidence}"
+    best = ", ".join(
+        f"{escape(one['rank'])} {escape(one['labels'][0]['label'])} {one['labels'][0]['confidence']:.2f}"
+        for one in prediction["ranks"]
+    )
+    return f"[bold]not sure[/bold]; {best}"
 
 
 def _print(document: dict[str, Any], picture: Path, *, filtered: bool) -> None:
@@ -157,11 +184,9 @@ def _print(document: dict[str, Any], picture: Path, *, filtered: bool) -> None:
         console.print(f"{none}: nothing to compare with")
         return
     if prediction["label"] is not None:
-        console.print(
-            f"{escape(printable(str(picture)))}: [bold]{escape(prediction['label'])}[/bold] "
-            f"({escape(prediction['rank'])}), {prediction['confidence']:.0%} of the vote of "
-            f"{len(document['matches'])} neighbours (not calibrated)"
-        )
+        console.print(f"{escape(printable(str(picture)))}: {_answer_line(prediction)}")
+        if prediction["help"] is not None:
+            console.print(f"  {prediction['help']['text']}", markup=False)
     table = Table()
     table.add_column("score" if document.get("reranked") else "cosine", justify="right")
     table.add_column("labels")

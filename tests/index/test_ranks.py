@@ -6,12 +6,12 @@ from tiny_encoder import DIM
 
 from encoder.bundle import Bundle
 from encoder.errors import ConfigError
+from index.answers.vote import predict
 from index.items import NewItem
 from index.ranks import folder_ranks, in_order, read_ranks
 from index.sources.picture import DEFAULT_RANKS
 from index.sources.reading import read_source
 from index.sqlite_catalogue import SqliteCatalogue
-from index.vote import vote
 
 
 def test_ranks_are_read():
@@ -102,7 +102,9 @@ def test_the_order_is_the_catalogue_s_in_items_matches_the_vote_and_stats(catalo
     assert list(catalogue.get("a").labels) == ["species", "genus", "family"]
     match = catalogue.search(unit(1)[None], k=1)[0][0]
     assert list(match.labels) == ["species", "genus", "family"]
-    assert (vote([match]).label, vote([match]).rank) == ("pica", "species")
+    prediction = predict([[match]], [1.0], catalogue.ranks, None)
+    assert (prediction.label, prediction.rank) == ("pica", "species")
+    assert [one.rank for one in prediction.ranks] == ["species", "genus", "family"]
     stats = catalogue.stats()
     assert stats.ranks == ("species", "genus")
     assert list(stats.labels) == ["species", "genus", "family"]
@@ -110,7 +112,7 @@ def test_the_order_is_the_catalogue_s_in_items_matches_the_vote_and_stats(catalo
 
 def test_an_item_without_the_finest_rank_votes_with_the_next(catalogue):
     catalogue.put([with_labels("a", 1, {"genus": "Pica"}), with_labels("b", 2, {"genus": "Pica"})])
-    prediction = vote(catalogue.search(unit(1)[None], k=2)[0])
+    prediction = predict(catalogue.search(unit(1)[None], k=2), [1.0], catalogue.ranks, None)
     assert (prediction.label, prediction.rank, prediction.confidence) == ("Pica", "genus", 1.0)
 
 

@@ -1,0 +1,56 @@
+"""What an answer is worth: the vote, its confidence, "none of these", several photographs. Prints one JSON object.
+
+    python benchmarks/answers.py DATA BUNDLE [--sets demo cars] [--parts vote unknown photos] [--work DIR] [--save]
+
+DATA holds one folder a set with train/ (the catalogue) and test/ (the questions) of one sub-folder a label; the demo's
+insects are drawn. A part is a function of a set in a module of its own. With --work the catalogues are kept there.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import answers_photos
+import answers_unknown
+import answers_vote
+from answers_sets import RANKS, LabelledSet, open_set
+
+from encoder.bundle import Bundle
+
+RESULT = Path(__file__).parent / "results" / "answers.json"
+PARTS: dict[str, Callable[[LabelledSet, Path, Path], dict[str, Any]]] = {
+    "vote": lambda each, _bundle, work: answers_vote.measure(each, work),
+    "unknown": lambda each, _bundle, work: answers_unknown.measure(each, work),
+    "photos": lambda each, bundle, _work: answers_photos.measure(each, bundle),
+}
+
+
+def main() -> None:
+    """Measure the parts of the sets that were asked for; what was saved of others stays."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("--sets", nargs="+", choices=RANKS, default=list(RANKS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--work", type=Path, metavar="DIR")
+    parser.add_argument("--save", action="store_true")
+    args = parser.parse_args()
+    result: dict[str, Any] = json.loads(RESULT.read_text()) if args.save and RESULT.is_file() else {"sets": {}}
+    result |= {"bundle": Bundle.open(args.bundle).manifest.id, "date": time.strftime("%Y-%m-%d")}
+    with tempfile.TemporaryDirectory() as folder:
+        work = args.work or Path(folder)
+        for name in args.sets:
+            each = open_set(name, args.data, args.bundle, work)
+            for part in args.parts:
+                result["sets"].setdefault(name, {})[part] = PARTS[part](each, args.bundle, work)
+    if args.save:
+        RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

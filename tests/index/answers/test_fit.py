@@ -1,0 +1,258 @@
+"""The fit against brute force: neighbours, votes, likelihoods, and what a search answers by it."""
+
+import numpy as np
+import pytest
+from labelled_catalogue import drawn_pictures, fill, new_item
+
+from encoder.errors import ConfigError
+from index import exact_ranking, vector_file
+from index.answers import leave_one_out as asking
+from index.answers.calibrate import calibrate_catalogue
+from index.answers.classes import read_classes
+from index.answers.fit_ranks import log_odds_Q
+from index.answers.fit_vote import EXPONENTS, KS, MIXTURES, VoteSettings, bulk_vote, choose_settings
+from index.answers.lineages import find_homonyms
+from index.answers.shares import log_odds, photo_vote
+from index.evaluation_items import NONE, read_items
+from index.items import Match
+from index.sqlite_catalogue import SqliteCatalogue
+
+
+@pytest.fixture
+def opened(tmp_path, tiny_bundle):
+    """150 items, of which some have no species, one is a copy, one is alone; with a group of three each."""
+    vectors, labels = drawn_pictures(150)
+    for number in range(0, 150, 11):
+        del labels[number]["species"]
+    labels[149] = {"species": "only", "genus": "G0"}
+    metadata = [{"specimen": number // 3} for number in range(150)]
+    with SqliteCatalogue.open(
+        fill(tmp_path / "catalogue", tiny_bundle, vectors, labels, metadata=metadata)
+    ) as catalogue:
+        catalogue.put([new_item("copy", vectors[1], labels[1], content="i1")])
+        yield catalogue
+
+
+@pytest.fixture
+def in_small_pieces(monkeypatch):
+    monkeypatch.setattr(exact_ranking, "MAX_GROUP", 7)
+    monkeypatch.setattr(asking, "MAX_GROUP", 7)
+    monkeypatch.setattr(vector_file, "CHUNK", 13)
+
+
+def asked(catalogue, folder, *, group=None, k=20):
+    items = read_items(catalogue, None, folder, group)
+    classes = read_classes(items, catalogue.ranks)
+    return items, classes, asking.leave_one_out(items, classes, np.arange(len(items.ids)), k)
+
+
+@pytest.mark.parametrize("group", [None, "specimen"])
+def test_neighbours_are_all_others_but_copies_and_the_group(opened, tmp_path, in_small_pieces, group):
+    items, _classes, questions = asked(opened, tmp_path, group=group)
+    vectors = items.vectors.read(np.arange(len(items.ids)))
+    records = [record.item for record in opened.records()]
+    for number, item in enumerate(records):
+        others = [
+            place
+            for place, other in enumerate(records)
+            if place != number
+            and other.id != "copy"
+            and (group is None or other.metadata.get(group, place) != item.metadata.get(group, number))
+        ]
+        others.sort(key=lambda place: -float(vectors[number] @ vectors[place]))
+        assert questions.known.positions_QK[number].tolist() == others[:20]
+        finest = next(iter(item.labels))
+        strangers = [place for place in others if records[place].labels.get(finest) != item.labels[finest]]
+        if item.id != "copy":
+            assert questions.strangers.positions_QK[number].tolist() == strangers[:20]
+        for rank in ("species", "genus"):
+            answerable = any(records[place].labels.get(rank) == item.labels.get(rank) for place in others)
+            wanted = rank in item.labels and item.id != "copy" and answerable
+            assert (questions.own[rank][number] != NONE) == wanted
+    assert questions.num_alone["species"] >= 1
+    assert questions.answerable().own["genus"][questions.answerable().own["species"] == NONE].size != 0
+
+
+def test_a_bulk_vote_is_that_of_a_search(opened, tmp_path):
+    _, classes, questions = asked(opened, tmp_path)
+    records = [record.item for record in opened.records()]
+    calibration = calibrate_catalogue(opened, sample=0, quiet=True)
+    for settings in (VoteSettings(8, 0.05, 0.0, 0.4), VoteSettings(20, 0.3, 0.0, 0.1)):
+        fields = {**vars(calibration), **vars(settings)}
+        as_fitted = type(calibration)(**fields)
+        for rank in classes.ranks:
+            bulk = bulk_vote(classes, questions, questions.known, rank, settings)
+            keys = {code: key for key, code in classes.keys[rank].items()}
+            for number in range(len(records)):
+                matches = [
+                    Match(records[place].id, cosine, records[place].labels, {})
+                    for place, cosine in zip(
+                        questions.known.positions_QK[number].tolist(), questions.known.cosines_QK[number], strict=True
+                    )
+                ]
+                homonyms = find_homonyms([match.labels for match in matches], opened.ranks)
+                vote = photo_vote(matches, opened.ranks, homonyms, as_fitted)
+                key, share = next(iter(vote.shares[rank].items()))
+                assert share == pytest.approx(bulk.share_Q[number])
+                assert keys[bulk.top_Q[number]] == key or vote.shares[rank][keys[bulk.top_Q[number]]] == pytest.approx(
+                    share
+                )
+                assert log_odds(share, settings.k) == pytest.approx(log_odds_Q(np.array([share]), settings.k)[0])
+
+
+def test_settings_are_the_likeliest_of_the_grid(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr("index.answers.fit_vote.WORTH", 0.0)
+    monkeypatch.setattr("index.answers.fit_vote.TEMPERATURES", (0.3, 2.0))
+    _, classes, questions = asked(opened, tmp_path)
+    questions = questions.answerable()
+    found = questions.known
+    spread = float(np.median(found.cosines_QK[:, 0] - found.cosines_QK[:, 9]))
+    best = {}
+    for k in (k for k in KS if k <= 20):
+        for factor in (0.3, 2.0):
+            for exponent in EXPONENTS:
+                total = 0.0
+                for rank, codes in classes.codes.items():
+                    shares = []
+                    for number in range(len(questions.class_Q)):
+                        own = questions.own[rank][number]
+                        if own == NONE:
+                            continue
+                        mine = everyone = 0.0
+                        for place, cosine in zip(
+                            found.positions_QK[number][:k], found.cosines_QK[number][:k], strict=True
+                        ):
+                            finest = classes.finest_N[place]
+                            size = max(1, classes.size_by_finest[finest] - (finest == questions.finest_Q[number]))
+                            near = (cosine - found.cosines_QK[number][0]) / (spread * factor)
+                            weight = np.exp(near) * size**-exponent
+                            if codes[place] != NONE:
+                                everyone += weight
+                                mine += weight * (codes[place] == own)
+                        shares.append(mine / everyone)
+                    mixed = [
+                        np.sum(np.log((1 - part) * np.array(shares) + part / len(classes.keys[rank])))
+                        for part in MIXTURES
+                    ]
+                    total += max(mixed)
+                best[k, spread * factor, exponent] = total
+    settings = choose_settings(classes, questions, np.zeros(len(questions.class_Q), np.int64), 1)[0]
+    k, temperature, exponent = max(best, key=best.get)
+    assert (settings.k, settings.class_exponent) == (k, exponent)
+    assert settings.temperature == pytest.approx(temperature)
+    assert settings.far_cosine == pytest.approx(np.median(found.cosines_QK[:, k - 1]))
+
+
+def test_confidences_are_honest_on_new_pictures_and_strangers_score_higher(tmp_path, tiny_bundle):
+    vectors, labels = drawn_pictures(900, noise=1.1)
+    path = fill(tmp_path / "catalogue", tiny_bundle, vectors, labels)
+    asked_vectors, truth = drawn_pictures(900, seed=1, noise=1.1)
+    with SqliteCatalogue.open(path) as catalogue:
+        calibration = calibrate_catalogue(catalogue, sample=0, quiet=True)
+        questions = fill(tmp_path / "questions", tiny_bundle, asked_vectors, truth)
+        with SqliteCatalogue.open(questions) as others:
+            on_new = calibrate_catalogue(catalogue, questions=others, sample=0, quiet=True)
+    for rank, one in calibration.ranks.items():
+        assert one.error < 0.05
+        assert one.error < one.error_before
+        assert one.accuracy == pytest.approx(on_new.ranks[rank].accuracy, abs=0.05)
+        assert one.sure_accuracy is None or one.sure_accuracy > calibration.floor
+        assert sum(bin_.num for bin_ in one.bins) == one.num_questions == 900
+    assert calibration.ranks["genus"].accuracy > calibration.ranks["species"].accuracy > 0.5
+    assert calibration.ranks["genus"].coverage > calibration.ranks["species"].coverage
+    assert calibration.unknown.auroc > 0.6
+    assert on_new.asked == "questions"
+    assert [sample for sample in on_new.unknown.curve if sample[0] > 0.5]
+
+
+def test_the_wanted_false_acceptance_is_kept(opened):
+    for wanted in (0.02, 0.3):
+        unknown = calibrate_catalogue(opened, sample=0, false_acceptance=wanted, quiet=True).unknown
+        assert unknown.false_acceptance <= wanted < unknown.false_acceptance + 0.05
+        assert unknown.wanted_acceptance == wanted
+
+
+def test_a_verdict_that_would_reject_nearly_all_is_not_given_unless_asked_for(tmp_path, tiny_bundle):
+    generator = np.random.default_rng(0)
+    vectors = generator.normal(size=(120, drawn_pictures(1)[0].shape[1])).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels = [{"species": f"s{number % 6}"} for number in range(120)]
+    with SqliteCatalogue.open(fill(tmp_path / "noise", tiny_bundle, vectors, labels)) as catalogue:
+        unknown = calibrate_catalogue(catalogue, sample=0, quiet=True).unknown
+        assert (unknown.threshold, unknown.false_acceptance) == (None, None)
+        assert unknown.rejected_at_default > 0.5
+        assert calibrate_catalogue(catalogue, sample=0, false_acceptance=0.05, quiet=True).unknown.threshold is not None
+
+
+def test_a_burst_is_too_sure_of_itself_unless_its_group_is_left_out(tmp_path, tiny_bundle):
+    base, labels = drawn_pictures(120, noise=1.0)
+    generator = np.random.default_rng(4)
+    burst = np.repeat(base, 3, axis=0) + 0.02 * generator.normal(size=(360, base.shape[1]))
+    burst = (burst / np.linalg.norm(burst, axis=1, keepdims=True)).astype(np.float32)
+    metadata = [{"specimen": f"x{number // 3}"} for number in range(360)]
+    path = fill(
+        tmp_path / "catalogue", tiny_bundle, burst, [one for one in labels for _ in range(3)], metadata=metadata
+    )
+    with SqliteCatalogue.open(path) as catalogue:
+        alone = calibrate_catalogue(catalogue, sample=0, quiet=True).ranks["species"]
+        grouped = calibrate_catalogue(catalogue, sample=0, group="specimen", quiet=True).ranks["species"]
+        with pytest.raises(ConfigError, match="no item of .* has that in its metadata"):
+            calibrate_catalogue(catalogue, group="nothing", quiet=True)
+    assert alone.accuracy > 0.95
+    assert grouped.accuracy < 0.8
+    assert grouped.error < 0.1
+
+
+def test_homonyms_are_classes_of_their_own(tmp_path, tiny_bundle):
+    vectors, labels = drawn_pictures(120)
+    names = [{**one, "species": "alba" if one["species"] in ("s0", "s3") else one["species"]} for one in labels]
+    with SqliteCatalogue.open(fill(tmp_path / "catalogue", tiny_bundle, vectors, names)) as catalogue:
+        items = read_items(catalogue, None, tmp_path)
+        classes = read_classes(items, catalogue.ranks)
+        whole = calibrate_catalogue(catalogue, sample=0, quiet=True).ranks["species"].accuracy
+    assert {key for key in classes.keys["species"] if key[0] == "alba"} == {("alba", "G0"), ("alba", "G1")}
+    assert classes.sizes["species"]["alba"] == sum(one["species"] == "alba" for one in names)
+    assert classes.codes_of({"species": "alba", "genus": "G1"})["species"] == classes.keys["species"]["alba", "G1"]
+    assert classes.codes_of({"species": "nothing", "genus": "G1"}) == {"genus": classes.keys["genus"]["G1", None]}
+    assert whole > 0.5
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([{}] * 30, "no item of .* has a label"),
+        ([{"species": "x"}] * 30, "have the same label; there is nothing to tell apart"),
+        ([{"species": f"s{number}"} for number in range(30)], "0 questions .* at least 20 are needed"),
+        ([{"species": f"s{number // 2}"} for number in range(10)], "10 questions .* at least 20 are needed"),
+        ([], "no item of .* has a label"),
+    ],
+)
+def test_what_cannot_be_calibrated_says_why(tmp_path, tiny_bundle, labels, message):
+    vectors = drawn_pictures(30)[0][: len(labels)]
+    path = fill(tmp_path / "catalogue", tiny_bundle, vectors, labels)
+    with SqliteCatalogue.open(path) as catalogue, pytest.raises(ConfigError, match=message):
+        calibrate_catalogue(catalogue, quiet=True)
+
+
+def test_one_item_a_species_leaves_the_genus_to_answer(tmp_path, tiny_bundle):
+    vectors, labels = drawn_pictures(60)
+    alone = [{"species": f"only {number}", "genus": one["genus"]} for number, one in enumerate(labels)]
+    with SqliteCatalogue.open(fill(tmp_path / "catalogue", tiny_bundle, vectors, alone)) as catalogue:
+        calibration = calibrate_catalogue(catalogue, quiet=True)
+    assert list(calibration.ranks) == ["genus"]
+
+
+def test_two_labels_have_confidences_and_no_unknown_score(tmp_path, tiny_bundle):
+    vectors, labels = drawn_pictures(90, num_species=3)
+    two = [{"species": "a" if one["species"] == "s0" else "b"} for one in labels]
+    with SqliteCatalogue.open(fill(tmp_path / "catalogue", tiny_bundle, vectors, two)) as catalogue:
+        calibration = calibrate_catalogue(catalogue, quiet=True)
+    assert calibration.unknown is None
+    assert calibration.ranks["species"].num_questions == 90
+
+
+def test_a_sample_is_drawn_by_its_seed(opened):
+    one, again, other = (calibrate_catalogue(opened, sample=100, seed=seed, quiet=True) for seed in (1, 1, 2))
+    assert one == again
+    assert one != other
+    assert one.num_questions <= 100
