@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import answer_figures
 import catalogue_figures
 import scale_arithmetic
+import serving_figures
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -179,6 +181,8 @@ DOCUMENTS: dict[str, Sections] = {
         "pointing": pointing,
         "encoder_throughput": encoder_throughput,
         **catalogue_figures.SECTIONS,
+        **answer_figures.SECTIONS,
+        **serving_figures.SECTIONS,
     },
     "docs/larger-than-one-machine.md": scale_arithmetic.SECTIONS,
 }
