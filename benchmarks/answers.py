@@ -1,9 +1,10 @@
-"""What an answer is worth: the vote, its confidence, "none of these", several photographs. Prints one JSON object.
+"""What an answer is worth: vote, confidence, "none of these", photographs, re-ranking, explanations, doctor; as JSON.
 
-    python benchmarks/answers.py DATA BUNDLE [--sets demo cars] [--parts vote unknown photos] [--work DIR] [--save]
+    python benchmarks/answers.py DATA BUNDLE [--sets demo cars] [--parts vote unknown rerank] [--work DIR] [--save]
 
 DATA holds one folder a set with train/ (the catalogue) and test/ (the questions) of one sub-folder a label; the demo's
-insects are drawn. A part is a function of a set in a module of its own. With --work the catalogues are kept there.
+insects are drawn. A part is a function of a set in a module of its own; `pointing` is of the demo alone, whose marks
+are known, and of bundles/demo. With --work the catalogues are kept there.
 """
 
 import argparse
@@ -14,7 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import answers_doctor
 import answers_photos
+import answers_pointing
+import answers_rerank
 import answers_unknown
 import answers_vote
 from answers_sets import RANKS, LabelledSet, open_set
@@ -26,7 +30,24 @@ PARTS: dict[str, Callable[[LabelledSet, Path, Path], dict[str, Any]]] = {
     "vote": lambda each, _bundle, work: answers_vote.measure(each, work),
     "unknown": lambda each, _bundle, work: answers_unknown.measure(each, work),
     "photos": lambda each, bundle, _work: answers_photos.measure(each, bundle),
+    "rerank": lambda each, _bundle, work: _rerank(each, work),
+    "doctor": lambda each, _bundle, _work: answers_doctor.measure(each.catalogue),
+    "pointing": lambda each, _bundle, _work: _pointing(each),
 }
+
+
+def _rerank(each: LabelledSet, work: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        pair = (each.catalogue, work / f"{each.name}-test")
+        measured: dict[str, Any] = answers_rerank.measure({each.name: pair}, Path(folder))[each.name]
+        return measured
+
+
+def _pointing(each: LabelledSet) -> dict[str, Any]:
+    if each.name != "demo":
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        return answers_pointing.measure(Path(folder))
 
 
 def main() -> None:

@@ -95,7 +95,8 @@ def doctor() -> str:
         precision = f"{mean['mislabelled_precision']:.2f}" if mean["mislabelled_found"] else "none named"
         lines.append(
             f"| {name} | {rank_1:.2f} | {precision} | {mean['mislabelled_recall']:.2f} "
-            f"| {mean['same_file_recall']:.2f} | {mean['encoded_anew_recall']:.2f} | {1 - mean['duplicate_precision']:.2f} |"
+            f"| {mean['same_file_recall']:.2f} | {mean['encoded_anew_recall']:.2f} "
+            f"| {1 - mean['duplicate_precision']:.2f} |"
         )
     return "\n".join(lines)
 
