@@ -15,7 +15,7 @@ from encoder.engine import Session, choose_providers, inputs_of, open_session, o
 from encoder.errors import BundleCorruptError, PictureError, ProviderUnavailableError
 from encoder.manifest import Graph, Manifest
 from encoder.preprocessing import decode_picture, preprocess
-from encoder.tensorrt import BATCH_BUCKETS, bucket_of, find_gpu, misfit, run_options
+from encoder.tensorrt import BATCH_BUCKETS, bucket_of, find_gpus, misfit, run_options
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class ImageEncoder:
         variant: which of the bundle's variants.
         allow_fallback: go on without a provider that is not installed, and with "fp32" in place of a TensorRT engine
             that does not fit this GPU; each time with a warning.
+        device: number of the GPU, as CUDA counts them; of no meaning on a CPU.
 
     Attributes:
         variant: the one that runs.
@@ -68,10 +69,11 @@ class ImageEncoder:
         num_threads: int | None = None,
         variant: str = "fp32",
         allow_fallback: bool = False,
+        device: int = 0,
     ) -> None:
         self.manifest: Manifest = bundle.manifest
         self.dim = bundle.manifest.embedding_dim
-        self._bundle, self._num_threads = bundle, num_threads
+        self._bundle, self._num_threads, self._device = bundle, num_threads, device
         self._providers = choose_providers(providers, allow_fallback=allow_fallback)
         self.variant = self._runnable(variant, allow_fallback=allow_fallback)
         self._graphs = bundle.variant(self.variant).graphs
@@ -84,7 +86,8 @@ class ImageEncoder:
         target = self._bundle.variant(variant).built_for
         if target is None:
             return variant
-        reason = misfit(target, find_gpu(), version())
+        gpu = next(iter(find_gpus()[self._device :]), None)
+        reason = misfit(target, gpu, version())
         if reason is None and "tensorrt" not in self._providers:
             reason = f"it is a TensorRT engine, and the providers are {', '.join(self._providers)}"
         if reason is None:
@@ -118,7 +121,7 @@ class ImageEncoder:
                     path,
                     self._providers,
                     num_threads=self._num_threads,
-                    provider_options={"tensorrt": run_options()},
+                    provider_options=run_options(self._device),
                 )
                 self._check_graph(session, graph, str(path))
                 self._sessions[graph.file] = session

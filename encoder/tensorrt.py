@@ -20,24 +20,29 @@ _TIMEOUT_S = 20
 
 @dataclass(frozen=True)
 class Gpu:
-    """The first GPU: its name and compute capability, as "9.0"."""
+    """A GPU: its name and compute capability, as "9.0"."""
 
     name: str
     compute_capability: str
 
 
-def find_gpu() -> Gpu | None:
-    """What nvidia-smi says of the first GPU; None where there is none or no driver."""
+def find_gpus() -> list[Gpu]:
+    """What nvidia-smi says of the GPUs, in its order; none where there is no driver."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return None
+        return []
     asked = subprocess.run(
         [program, "--query-gpu=name,compute_cap", "--format=csv,noheader"],
         capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
     )  # fmt: skip
-    first = asked.stdout.splitlines()[0] if asked.returncode == 0 and asked.stdout else ""
-    name, comma, capability = first.rpartition(",")
-    return Gpu(name.strip(), capability.strip()) if comma else None
+    lines = asked.stdout.splitlines() if asked.returncode == 0 else []
+    parts = [line.rpartition(",") for line in lines]
+    return [Gpu(name.strip(), capability.strip()) for name, comma, capability in parts if comma]
+
+
+def find_gpu() -> Gpu | None:
+    """The first GPU; None where there is none or no driver."""
+    return next(iter(find_gpus()), None)
 
 
 def bucket_of(num_pictures: int) -> int:
@@ -45,9 +50,9 @@ def bucket_of(num_pictures: int) -> int:
     return next((size for size in BATCH_BUCKETS if size >= num_pictures), BATCH_BUCKETS[-1])
 
 
-def run_options() -> dict[str, str]:
-    """Options to load an engine that was built at export."""
-    return {"device_id": "0"}
+def run_options(device: int) -> dict[str, dict[str, str]]:
+    """Options by provider to run on the GPU of that number, an engine that was built at export included."""
+    return {"tensorrt": {"device_id": str(device)}, "cuda": {"device_id": str(device)}}
 
 
 def build_options(

@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 
 from encoder.errors import LodiscError
 from service.admission import Admission
+from service.device import device_of
 from service.draining import draining_first
 from service.front_door import FrontDoor
 from service.http_protocol import PatientProtocol, use_for_http
@@ -42,7 +43,8 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
     if settings.json_logs:
         log_in_json()
     metrics = Metrics(settings.prometheus_dir)
-    runtime = Runtime(settings, metrics)
+    device = device_of(bentoml.server_context.worker_index, settings.providers)
+    runtime = Runtime(settings, metrics, device)
     application.state.admission = Admission(settings)
     PatientProtocol.head_timeout_s = settings.head_timeout_s
     application.state.settings, application.state.metrics, application.state.runtime = (

@@ -74,10 +74,12 @@ class Runtime:
     Args:
         settings: which catalogue and bundle, and the limits.
         metrics: of this process.
+        device: number of the GPU to run on, where one is asked for.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, device: int = 0) -> None:
         self.settings = settings
+        self.device = device
         self.metrics = metrics
         self._serving: Serving | None = None
         self._reason = "the encoder and the catalogue are being opened"
@@ -198,7 +200,7 @@ class Runtime:
 
     async def _open_shielded(self) -> Serving:
         """Open in a thread; if the process is told to stop meanwhile, close what was opened after all."""
-        opening = asyncio.create_task(self.in_thread(open_serving, self.settings, self.metrics))
+        opening = asyncio.create_task(self.in_thread(open_serving, self.settings, self.metrics, self.device))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -207,7 +209,7 @@ class Runtime:
             raise
 
 
-def open_serving(settings: Settings, metrics: Metrics) -> Serving:
+def open_serving(settings: Settings, metrics: Metrics, device: int = 0) -> Serving:
     """Open bundle and catalogue and put one picture through, so that the first request pays for no set-up.
 
     Raises:
@@ -233,6 +235,7 @@ def open_serving(settings: Settings, metrics: Metrics) -> Serving:
                 num_threads=num_threads,
                 variant=variant,
                 allow_fallback=settings.allow_fallback,
+                device=device,
             )
 
         encoder = load(settings.num_threads)

@@ -6,7 +6,8 @@ import pytest
 
 from encoder import tensorrt
 from encoder.manifest import EngineTarget
-from encoder.tensorrt import Gpu, bucket_of, build_options, find_gpu, misfit
+from encoder.tensorrt import Gpu, bucket_of, build_options, find_gpu, find_gpus, misfit, run_options
+from service.device import device_of
 
 TARGET = EngineTarget(gpu="NVIDIA H100", compute_capability="9.0", tensorrt="10.9", onnxruntime="1.32", batch_sizes=[1])
 
@@ -55,6 +56,18 @@ def test_the_gpu_is_what_nvidia_smi_says(tmp_path, monkeypatch, script, found):
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(tensorrt.shutil, "which", lambda _: str(program))
     assert find_gpu() == found
+
+
+def test_each_gpu_is_told_and_workers_take_them_in_turn(tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'NVIDIA H100, 9.0'\necho 'NVIDIA A10, 8.6'\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(tensorrt.shutil, "which", lambda _: str(program))
+    assert find_gpus() == [Gpu("NVIDIA H100", "9.0"), Gpu("NVIDIA A10", "8.6")]
+    assert [device_of(worker, ("tensorrt", "cuda", "cpu")) for worker in (1, 2, 3)] == [0, 1, 0]
+    assert device_of(2, ("cpu",)) == 0
+    assert device_of(None, ("cuda",)) == 0
+    assert run_options(1) == {"tensorrt": {"device_id": "1"}, "cuda": {"device_id": "1"}}
 
 
 def test_without_a_driver_there_is_no_gpu(monkeypatch):
