@@ -10,7 +10,7 @@ where that matters the cache is switched off (`LODISC_CACHE_MB=0`).
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,11 +71,21 @@ class EmbeddingCache:
             known = self._entries.pop(key, None)
             if known is not None:
                 self.num_bytes -= _size(known)
+                picture = _both(picture, known)
             self._entries[key] = picture
             self.num_bytes += _size(picture)
             while self.num_bytes > self._max_bytes:
                 _, oldest = self._entries.popitem(last=False)
                 self.num_bytes -= _size(oldest)
+
+
+def _both(new: EncodedPicture, known: EncodedPicture) -> EncodedPicture:
+    """A picture with what was asked for now, and what was asked for before."""
+    patches = new.patches
+    if patches is None or (patches.influence_P is None and known.patches is not None):
+        patches = known.patches
+    attention_P = known.attention_P if new.attention_P is None else new.attention_P
+    return replace(new, attention_P=attention_P, patches=patches)
 
 
 def _size(picture: EncodedPicture) -> int:

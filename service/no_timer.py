@@ -23,4 +23,5 @@ class NoTimer:
 def use_no_timer() -> None:
     """Have BentoML set no timers in this process."""
     assert hasattr(traffic, "TimeoutMiddleware"), "BentoML limits the time of a request in another way than it did"
+    # mypy takes a class of another module for a constant.
     traffic.TimeoutMiddleware = NoTimer  # type: ignore[assignment, misc]

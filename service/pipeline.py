@@ -71,8 +71,9 @@ class Pipeline:
         self.encoder = encoder
         self._settings = settings
         self._metrics = metrics
-        # As many as keep the decoders and two batches busy; the others wait in their clients' turns.
-        places = settings.num_decode_threads + 2 * settings.max_batch
+        # As many as keep the decoders busy and two pictures for each core, or two batches; the others wait in their
+        # clients' turns.
+        places = settings.num_decode_threads + 2 * max(settings.max_batch, settings.num_threads)
         self._queue = FairQueue(num_places=places, limit=settings.max_queued_pictures, on_waiting=metrics.waiting.inc)
         self._cache = EmbeddingCache(settings.cache_mb * 1_000_000) if settings.cache_mb else None
         self._decoders = ThreadPoolExecutor(settings.num_decode_threads, "lodisc-decode")

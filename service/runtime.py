@@ -143,7 +143,7 @@ class Runtime:
 
     async def _open_and_watch(self) -> None:
         await self._open_until_it_works()
-        await self.in_thread(self.serving.pipeline.prepare_for_many, self.serving.load)
+        await self._prepare_for_many()
         failed: tuple[int, int] | None = None
         while True:
             await asyncio.sleep(WATCH_S)
@@ -161,7 +161,15 @@ class Runtime:
                 logger.exception("another catalogue is there and cannot be served; the old one still is")
             else:
                 self._swap(fresh)
-                await self.in_thread(fresh.pipeline.prepare_for_many, fresh.load)
+                await self._prepare_for_many()
+
+    async def _prepare_for_many(self) -> None:
+        """Load what many pictures at once need; where it fails, one run after another answers them too."""
+        serving = self.serving
+        try:
+            await self.in_thread(serving.pipeline.prepare_for_many, serving.load)
+        except LodiscError as error:
+            logger.warning("pictures are not encoded side by side: %s", error)
 
     def _swap(self, fresh: Serving) -> None:
         """Answer from another catalogue from now on."""

@@ -99,10 +99,10 @@ def _fit_map(
 def _features(questions: Questions, vote: BulkVote, k: int) -> NDArray[np.float64]:
     """The log odds of the first label's share, and the first cosine; shape (Q, 2)."""
     first_Q = questions.known.cosines_QK[:, 0]
-    return np.column_stack([log_odds_Q(vote.share_Q, k), np.where(np.isfinite(first_Q), first_Q, -1.0)])
+    return np.column_stack([log_odds_each(vote.share_Q, k), np.where(np.isfinite(first_Q), first_Q, -1.0)])
 
 
-def log_odds_Q(share_Q: NDArray[np.float64], k: int) -> NDArray[np.float64]:  # noqa: N802  # a shape suffix
+def log_odds_each(share_Q: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """`index.answers.shares.log_odds` of many shares."""
     return np.log((share_Q * k + 0.5) / ((1 - share_Q) * k + 0.5))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from index.answers.calibration import DEFAULT_FALSE_ACCEPTANCE, UnknownModel
 from index.answers.classes import Classes
-from index.answers.fit_ranks import log_odds_Q
+from index.answers.fit_ranks import log_odds_each
 from index.answers.fit_vote import VoteSettings, bulk_vote
 from index.answers.leave_one_out import Neighbours, Questions
 from index.answers.logistic import LogisticMap, fit_logistic
@@ -117,6 +117,6 @@ def _features(
         [
             np.where(there_Q, first_Q, -1.0),
             np.where(there_Q, first_Q - np.where(there_Q, last_Q, 0.0), 0.0),
-            log_odds_Q(share_Q, settings.k),
+            log_odds_each(share_Q, settings.k),
         ]
     )

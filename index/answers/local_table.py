@@ -33,16 +33,20 @@ class LocalTable:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._projection: tuple[bytes, PatchProjection] | None = None  # the last one read, and its blob
+        self._projection: tuple[bytes, PatchProjection] | None = None  # the last one read, and its stamp
 
     def projection(self) -> PatchProjection | None:
         """The projection that the features were made with; None where the catalogue keeps none."""
-        blob = self._value("projection")
-        if blob is None:
+        stamp = self._value("stamp")
+        if stamp is None:
             return None
         known = self._projection
-        if known is None or known[0] != blob:
-            known = (blob, PatchProjection.loads(blob))
+        if known is None or known[0] != stamp:
+            blob = self._value("projection")
+            if blob is None:
+                return None
+            # If another came between the two reads, the stamp of this one is old, and the next call reads again.
+            known = (stamp, PatchProjection.loads(blob))
             self._projection = known  # assigning is atomic; two threads that read it at once read the same
         return known[1]
 

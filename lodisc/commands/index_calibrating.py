@@ -20,6 +20,7 @@ from index.answers.calibration import (
 )
 from index.answers.calibration_page import write_page
 from index.open_catalogue import open_catalogue
+from lodisc.html_option import add_html_argument, check_html, writing_html
 
 CALIBRATE_HELP = f"""\
 Make the answers of the catalogue probabilities: fit how its neighbours vote (how many, how near, how large classes
@@ -71,14 +72,13 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
         help="ask N pictures at most (%(default)s); 0 all",
     )
     parser.add_argument("--seed", type=_number, default=0, metavar="SEED", help="of the sample (%(default)s)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with the reliability plots")
+    add_html_argument(parser, "the reliability plots")
     parser.add_argument("--json", action="store_true", help="print what was stored, as JSON")
 
 
 def run_calibrate(args: argparse.Namespace) -> int:
     """Fit, store and print."""
-    if args.html is not None and not args.html.absolute().parent.is_dir():
-        raise ConfigError(f"--html is {args.html}, but there is no folder {args.html.parent}; make it first")
+    check_html(args.html)
     if args.group is not None and args.questions is not None:
         raise ConfigError("--group is for items that ask each other; with --questions leave it out")
     with ExitStack() as opened:
@@ -90,10 +90,8 @@ def run_calibrate(args: argparse.Namespace) -> int:
         )  # fmt: skip
         write_calibration(catalogue.path, calibration)
         if args.html is not None:
-            try:
+            with writing_html(args.html):
                 write_page(args.html, catalogue, calibration)
-            except OSError as error:
-                raise ConfigError(f"{args.html} cannot be written: {error.strerror or error}") from error
     if args.json:
         print(json.dumps(asdict(calibration), indent=2, ensure_ascii=False))
     else:

@@ -3,7 +3,6 @@
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from index.doctor.examination import DEFAULT_SAMPLE, examine
 from index.doctor.findings import KINDS, Diagnosis, Finding
 from index.doctor.page import write_page
 from index.open_catalogue import open_catalogue
+from lodisc.html_option import add_html_argument, check_html, writing_html
 
 NUM_SHOWN = 10
 DOCTOR_HELP = f"""\
@@ -62,15 +62,14 @@ def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
         help="examine N items at most (%(default)s); 0 all",
     )
     parser.add_argument("--seed", type=_number, default=0, metavar="SEED", help="of the sample (%(default)s)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with the pictures")
+    add_html_argument(parser, "the pictures")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="as JSON, with every finding")
 
 
 def run_doctor(args: argparse.Namespace) -> int:
     """Examine it and print what was found."""
-    if args.html is not None and not args.html.absolute().parent.is_dir():
-        raise ConfigError(f"--html is {args.html}, but there is no folder {args.html.parent}; make it first")
+    check_html(args.html)
     unseen = [kind for kind in args.fail_on if args.only and kind not in args.only]
     if unseen:
         raise ConfigError(f"--fail-on {unseen[0]} is not looked for with --only {args.only[0]}; name it there too")
@@ -80,10 +79,8 @@ def run_doctor(args: argparse.Namespace) -> int:
             quiet=args.quiet or args.json,
         )  # fmt: skip
         if args.html is not None:
-            try:
+            with writing_html(args.html):
                 write_page(args.html, catalogue, diagnosis)
-            except OSError as error:
-                raise ConfigError(f"{args.html} cannot be written: {error.strerror or error}") from error
     if args.json:
         print(json.dumps(_as_json(diagnosis), indent=2, ensure_ascii=False))
     else:

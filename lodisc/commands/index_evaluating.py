@@ -3,20 +3,19 @@
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from encoder.bootstrap import Figure
-from encoder.errors import ConfigError
 from encoder.retrieval_by_label import most_confused
 from index.catalogue import MAX_K
 from index.evaluation import DEFAULT_K, DEFAULT_SAMPLE, Evaluation, RankEvaluation, evaluate_catalogue
 from index.evaluation_classes import class_rows, confusion
 from index.evaluation_page import write_page
 from index.open_catalogue import open_catalogue
+from lodisc.html_option import add_html_argument, check_html, writing_html
 
 EVALUATE_HELP = f"""\
 Measure how well the catalogue tells its own items apart: each labelled item is looked for among all the others (leave
@@ -56,24 +55,21 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         "--confusions", type=_number, default=NUM_CONFUSIONS, metavar="N",
         help="print the N most confused pairs of labels (%(default)s)",
     )  # fmt: skip
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots and thumbnails")
+    add_html_argument(parser, "plots and thumbnails")
     parser.add_argument("--json", action="store_true", help="as JSON, with every label and the confusion tables")
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Measure it and print the figures."""
-    if args.html is not None and not args.html.absolute().parent.is_dir():
-        raise ConfigError(f"--html is {args.html}, but there is no folder {args.html.parent}; make it first")
+    check_html(args.html)
     with open_catalogue(args.catalogue) as catalogue:
         evaluation = evaluate_catalogue(
             catalogue, filter=args.filter, ranks=args.rank, k=args.k, sample=args.sample, seed=args.seed,
             quiet=args.json,
         )  # fmt: skip
         if args.html is not None:
-            try:
+            with writing_html(args.html):
                 write_page(args.html, catalogue, evaluation)
-            except OSError as error:
-                raise ConfigError(f"{args.html} cannot be written: {error.strerror or error}") from error
     if args.json:
         print(json.dumps(_as_json(evaluation, args.confusions), indent=2, ensure_ascii=False))
     else:

@@ -131,3 +131,17 @@ def test_when_to_try_again_follows_from_the_rate() -> None:
         assert waits == sorted(waits)
         assert waits[-1] > 20
         assert told("patient") == 11  # what the hasty one does costs nobody else more than one turn
+
+
+def test_what_was_done_long_ago_is_forgotten() -> None:
+    now = [0.0]
+    queue = FairQueue(num_places=1, limit=10, clock=lambda: now[0])
+
+    async def main() -> None:
+        for _ in range(1000):
+            now[0] += 1.0
+            async with queue.place("a"):
+                pass
+
+    asyncio.run(main())
+    assert len(queue._done_at) <= 11

@@ -9,7 +9,7 @@ from index import exact_ranking, vector_file
 from index.answers import leave_one_out as asking
 from index.answers.calibrate import calibrate_catalogue
 from index.answers.classes import read_classes
-from index.answers.fit_ranks import log_odds_Q
+from index.answers.fit_ranks import log_odds_each
 from index.answers.fit_vote import EXPONENTS, KS, MIXTURES, VoteSettings, bulk_vote, choose_settings
 from index.answers.lineages import find_homonyms
 from index.answers.shares import log_odds, photo_vote
@@ -97,7 +97,7 @@ def test_a_bulk_vote_is_that_of_a_search(opened, tmp_path):
                 assert keys[bulk.top_Q[number]] == key or vote.shares[rank][keys[bulk.top_Q[number]]] == pytest.approx(
                     share
                 )
-                assert log_odds(share, settings.k) == pytest.approx(log_odds_Q(np.array([share]), settings.k)[0])
+                assert log_odds(share, settings.k) == pytest.approx(log_odds_each(np.array([share]), settings.k)[0])
 
 
 def test_settings_are_the_likeliest_of_the_grid(opened, tmp_path, monkeypatch):
