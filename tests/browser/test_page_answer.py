@@ -20,7 +20,9 @@ def test_an_answer_stops_at_the_rank_that_passes_the_floor_and_shows_the_vote_of
     expect(page.locator("#doubt")).to_have_text("No species passes 70\u00a0%, so the answer stops at the genus.")
     for hidden in ("#unknown", "#help-text", "#feedback"):
         expect(page.locator(hidden)).to_be_hidden()
-    species, genus = page.locator(".vote-rank").all()
+    votes = page.locator(".vote-rank")
+    expect(votes).to_have_count(2)
+    species, genus = votes.all()
     expect(species.locator("h3")).to_have_text("species")
     expect(species.locator(".vote-label")).to_have_text(["rosso", "pink rose", "lime"])
     expect(genus.locator(".vote-number")).to_have_text(["93\u00a0%", "7\u00a0%"])

@@ -45,6 +45,7 @@ def test_pairs_are_drawn_in_their_places_in_matching_colours(page: Page) -> None
         box = image.bounding_box()
         assert box["width"] / box["height"] == pytest.approx(80 / 60, abs=0.02)  # not stretched
         marks = dialog.locator(f"{side} .mark")
+        expect(marks).to_have_count(2)
         for mark, pair in zip(reversed(marks.all()), explanation()["pairs"], strict=True):
             assert placed(mark) == pytest.approx(pair[key]["box"], abs=0.01)
     colour = "mark => getComputedStyle(mark).borderTopColor"
@@ -75,7 +76,9 @@ def test_numbers_of_patches_that_met_the_same_one_stand_beside_each_other(page: 
     page.set_input_files("#files", files=[picture_file()])
     page.get_by_role("button", name="Why this match: 1.").click()
     left = "mark => parseFloat(getComputedStyle(mark, '::before').left)"
-    second, first = (mark.evaluate(left) for mark in page.locator("#why-match .mark").all())
+    marks = page.locator("#why-match .mark")
+    expect(marks).to_have_count(2)  # `all` does not wait
+    second, first = (mark.evaluate(left) for mark in marks.all())
     assert second >= first + 16
 
 
