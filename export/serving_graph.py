@@ -22,7 +22,8 @@ from encoder.manifest import Pruning
 from training.augmentation import normalise
 from training.embedding import EmbeddingModel
 from training.pivotal import SMALLEST
-from training.vit import Attention, Block, Features, Rotation, VisionTransformer
+from training.positions import Rotation
+from training.vit import Attention, Block, Features, VisionTransformer
 
 
 class ServingGraph(nn.Module):

@@ -34,7 +34,9 @@ def encode_cls(
         micro_batch: if above 0, slices of at most so many, whose activations are computed again in the backward and
             so take no memory until then. For a forward with gradient.
     """
-    num_tokens = 1 + backbone.num_registers + (backbone.num_patches if kept_BK is None else kept_BK.shape[1])
+    num_tokens = (
+        1 + backbone.num_registers + (backbone.grid_size_for(views_N3SS) ** 2 if kept_BK is None else kept_BK.shape[1])
+    )
     size = len(views_N3SS)
     if views_N3SS.device.type == "cpu":
         size = min(size, max(1, CPU_TOKENS // num_tokens))

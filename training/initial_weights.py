@@ -25,12 +25,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional
 
 from encoder.errors import ConfigError, MissingExtraError
 from training.checkpoint import build_model
 from training.key_layouts import OurTensors, to_our_names
 from training.model import LoDisc
+from training.positions import resize_positions
 from training.recipe import Recipe
 from training.vit import ENCODERS, VisionTransformer
 
@@ -231,10 +231,5 @@ def _fit_positions(
         cls_11D, patches_1PD = torch.zeros_like(positions_1TD[:, :1]), positions_1TD
     else:
         raise ConfigError(f"{source}: {num_positions} position embeddings are no square grid")
-    if grid_size == backbone.grid_size:
-        return torch.cat([cls_11D, patches_1PD], dim=1), None
-    grid_1DGG = patches_1PD.float().reshape(1, grid_size, grid_size, -1).permute(0, 3, 1, 2)
-    size = (backbone.grid_size, backbone.grid_size)
-    grid_1DGG = functional.interpolate(grid_1DGG, size=size, mode="bicubic", antialias=True, align_corners=False)
-    patches_1PD = grid_1DGG.flatten(2).transpose(1, 2)
-    return torch.cat([cls_11D.float(), patches_1PD], dim=1), (grid_size, backbone.grid_size)
+    positions_1TD = resize_positions(torch.cat([cls_11D, patches_1PD], dim=1), backbone.grid_size)
+    return positions_1TD, None if grid_size == backbone.grid_size else (grid_size, backbone.grid_size)

@@ -2,7 +2,8 @@
 
 Pre-norm ViT (arXiv:2010.11929) with 2-D sin-cos position embeddings as in MoCo v3 (arXiv:2104.02057), or with the
 rotary positions of DINOv3 (arXiv:2508.10104), and with register tokens (arXiv:2309.16588) where wanted, so that
-published weights fit. Parameter names follow timm's. Any image and patch size that divide.
+published weights fit. Parameter names follow timm's. Any image and patch size that divide; pictures of another side
+than the network's own get positions made for their grid.
 
 Not covered: layer scale as parameters of their own (`initial_weights` folds them into the projections, which is the
 same function), gated MLPs, dropout. The CLS rows are computed beside the attention from one query, because the fused
@@ -11,12 +12,13 @@ kernel does not return its weights and the full T x T matrix is never needed.
 
 # B batch, H heads, L layers, P patches, R registers, T tokens (CLS + R + P), D width, E width of one head.
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from training.positions import Rotation, resize_positions, rotary_positions, sincos_positions
 
 # name: (width, depth, heads). "tiny", "small" and "base" are the usual ones; "nano" is for a CPU and few pictures.
 ENCODERS: dict[str, tuple[int, int, int]] = {
@@ -41,44 +43,6 @@ class Features:
     cls_BD: Tensor
     patches_BPD: Tensor
     cls_attention_LBP: Tensor | None
-
-
-@dataclass(frozen=True)
-class Rotation:
-    """Rotary positions: what turns the queries and keys of the patches (DINOv3, arXiv:2508.10104).
-
-    Attributes:
-        cos: float32, shape (P, E), or (B, 1, K, E) where each picture keeps its own patches.
-        sin: same shape.
-    """
-
-    cos: Tensor
-    sin: Tensor
-
-    def apply(self, x_BHTE: Tensor, num_prefix: int) -> Tensor:
-        """Turn all tokens but the first `num_prefix`."""
-        prefix, patches = x_BHTE[:, :, :num_prefix], x_BHTE[:, :, num_prefix:]
-        first, second = patches.float().chunk(2, dim=-1)
-        turned = patches * self.cos + torch.cat([-second, first], dim=-1) * self.sin
-        return torch.cat([prefix, turned.to(x_BHTE.dtype)], dim=2)
-
-    def keep(self, kept_BK: Tensor) -> "Rotation":
-        """The positions of the kept patches of each picture."""
-        return Rotation(self.cos[kept_BK][:, None], self.sin[kept_BK][:, None])
-
-
-def rotary_positions(grid_size: int, head_width: int) -> Rotation:
-    """DINOv3's rotation of each patch of a square grid: centres in [-1, 1], periods from 1 to 100, rows before columns.
-
-    Args:
-        grid_size: patches on one side.
-        head_width: E, a multiple of 4.
-    """
-    period_F = 100.0 ** (torch.arange(head_width // 4, dtype=torch.float32) / (head_width // 4))
-    centre_G = (torch.arange(grid_size, dtype=torch.float32) + 0.5) / grid_size * 2 - 1
-    centre_P2 = torch.stack(torch.meshgrid(centre_G, centre_G, indexing="ij"), dim=-1).flatten(0, 1)
-    angle_PE = (2 * math.pi * centre_P2[:, :, None] / period_F).flatten(1).tile(2)
-    return Rotation(angle_PE.cos(), angle_PE.sin())
 
 
 def attend(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, scale: float) -> Tensor:
@@ -217,26 +181,6 @@ POSITIONS = ("sincos", "rope")
 STEMS: dict[str, type[PatchEmbed] | type[ConvStem]] = {"patch": PatchEmbed, "conv": ConvStem}
 
 
-def sincos_positions(grid_size: int, width: int) -> Tensor:
-    """2-D sin-cos position embeddings, CLS at the origin with zeros (MoCo v3, arXiv:2104.02057).
-
-    Args:
-        grid_size: patches on one side.
-        width: of the encoder, a multiple of 4.
-
-    Returns:
-        Positions, float32, shape (1, 1 + grid_size**2, width).
-    """
-    frequency = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
-    position = torch.arange(grid_size, dtype=torch.float64)
-    angle_GF = position[:, None] * frequency[None, :]
-    per_axis = torch.cat([angle_GF.sin(), angle_GF.cos()], dim=1)
-    columns = per_axis.repeat(grid_size, 1)
-    rows = per_axis.repeat_interleave(grid_size, dim=0)
-    patches = torch.cat([columns, rows], dim=1)
-    return torch.cat([torch.zeros(1, width, dtype=torch.float64), patches]).float()[None]
-
-
 class VisionTransformer(nn.Module):
     """The base encoder.
 
@@ -297,8 +241,22 @@ class VisionTransformer(nn.Module):
 
     @property
     def num_patches(self) -> int:
-        """Patches of one picture."""
+        """Patches of one picture of the network's own size."""
         return self.grid_size**2
+
+    def grid_size_for(self, pixels_B3SS: Tensor) -> int:
+        """Patches on one side of these pictures.
+
+        Raises:
+            ValueError: they are no squares whose side is a multiple of the patch size.
+        """
+        height, width = pixels_B3SS.shape[-2:]
+        if height != width or height % self.patch_size:
+            raise ValueError(
+                f"pictures are {height} x {width} pixels, expected squares whose side is a multiple of the patch size "
+                f"{self.patch_size}"
+            )
+        return height // self.patch_size
 
     def forward(
         self,
@@ -311,7 +269,7 @@ class VisionTransformer(nn.Module):
         """Encode normalised pictures.
 
         Args:
-            pixels_B3SS: normalised pictures, float, shape (B, 3, S, S).
+            pixels_B3SS: normalised pictures, float, shape (B, 3, S, S), S any multiple of the patch size.
             with_attention: also return each layer's CLS row.
             kept_BK: indices of the patches to encode, int64, shape (B, K); all of them if None.
             cls_only: leave the patches out of the last layer, which then costs a sixth. For losses on CLS.
@@ -331,20 +289,27 @@ class VisionTransformer(nn.Module):
 
     def embed_tokens(self, pixels_B3SS: Tensor, kept_BK: Tensor | None = None) -> tuple[Tensor, Rotation | None]:
         """The tokens (B, T, D) that enter the first layer, and the rotation of their patches."""
+        grid_size = self.grid_size_for(pixels_B3SS)
         patches_BPD = self.patch_embed(pixels_B3SS)
         first: Tensor = self.cls_token
         rotation = None
         if self.positions == "rope":
-            rotation = Rotation(self.rotary_cos, self.rotary_sin)
+            rotation = self._rotation(grid_size)
         else:
-            patches_BPD = patches_BPD + self.pos_embed[:, 1:]
-            first = first + self.pos_embed[:, :1]
+            positions_1TD = resize_positions(self.pos_embed, grid_size)
+            patches_BPD = patches_BPD + positions_1TD[:, 1:]
+            first = first + positions_1TD[:, :1]
         if kept_BK is not None:
             patches_BPD = patches_BPD.gather(1, kept_BK[:, :, None].expand(-1, -1, self.width))
             rotation = rotation.keep(kept_BK) if rotation is not None else None
         if self.num_registers:
             first = torch.cat([first, self.register_tokens], dim=1)
         return torch.cat([first.expand(patches_BPD.shape[0], -1, -1), patches_BPD], dim=1), rotation
+
+    def _rotation(self, grid_size: int) -> Rotation:
+        if grid_size == self.grid_size:
+            return Rotation(self.rotary_cos, self.rotary_sin)
+        return rotary_positions(grid_size, self.width // self.num_heads, self.rotary_cos.device)
 
 
 def _init_weights(module: nn.Module) -> None:

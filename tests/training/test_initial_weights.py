@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from encoder.errors import ConfigError, MissingExtraError
 from training.initial_weights import load_initial_weights, start_model
+from training.positions import sincos_positions
 from training.recipe import Recipe
-from training.vit import build_vit, sincos_positions
+from training.vit import build_vit
 
 WIDTH, DEPTH, HEADS, PATCH = 192, 6, 3, 16
 

@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
-from training.vit import ENCODERS, VisionTransformer, build_vit, sincos_positions
+from training.positions import resize_positions, sincos_positions
+from training.vit import ENCODERS, VisionTransformer, build_vit
 
 
 @pytest.fixture
@@ -101,6 +103,53 @@ def test_sizes_are_the_published_ones(name, millions):
         vit = build_vit(name, image_size=224, patch_size=16)
     assert sum(p.numel() for p in vit.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
     assert name in ENCODERS
+
+
+POSITIONS = [{}, {"positions": "rope", "num_registers": 2}]
+
+
+@pytest.mark.parametrize("options", POSITIONS, ids=["sincos", "rope"])
+@pytest.mark.parametrize("side", [16, 48])
+def test_another_size_is_the_network_of_that_size_with_the_same_weights(options, side):
+    """With positions interpolated once beforehand (rotations are made for the grid), it is an ordinary forward."""
+    size = {"patch_size": 8, "width": 48, "depth": 2, "num_heads": 4, **options}
+    torch.manual_seed(0)
+    vit = VisionTransformer(image_size=32, **size).eval()
+    other = VisionTransformer(image_size=side, **size).eval()
+    state = dict(vit.state_dict())
+    if "pos_embed" in state:
+        grid = state["pos_embed"][0, 1:].T.reshape(1, 48, 4, 4)
+        grid = functional.interpolate(grid, (side // 8, side // 8), mode="bicubic", antialias=True)
+        state["pos_embed"] = torch.cat([state["pos_embed"][:, :1], grid.reshape(1, 48, -1).transpose(1, 2)], dim=1)
+    other.load_state_dict(state)
+    pixels = torch.randn(2, 3, side, side)
+    kept = torch.tensor([[0, 3], [1, 2]])
+    for kept_BK in (None, kept):
+        with torch.no_grad():
+            found, expected = (net(pixels, with_attention=True, kept_BK=kept_BK) for net in (vit, other))
+        torch.testing.assert_close(found.cls_BD, expected.cls_BD, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found.patches_BPD, expected.patches_BPD, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found.cls_attention_LBP, expected.cls_attention_LBP, rtol=1e-5, atol=1e-6)
+
+
+def test_trained_positions_get_their_gradient_from_another_size(vit):
+    vit(torch.randn(1, 3, 16, 16)).cls_BD.square().sum().backward()
+    assert (vit.pos_embed.grad[0].norm(dim=1) > 0).all()
+
+
+def test_positions_of_the_own_grid_are_themselves_and_a_constant_stays_one():
+    positions = torch.randn(1, 17, 8)
+    assert resize_positions(positions, 4) is positions
+    positions[:, 1:] = 3.0
+    resized = resize_positions(positions, 7)
+    assert torch.equal(resized[:, 0], positions[:, 0])
+    torch.testing.assert_close(resized[:, 1:], torch.full((1, 49, 8), 3.0))
+
+
+@pytest.mark.parametrize("shape", [(30, 30), (32, 16)])
+def test_pictures_that_are_no_square_of_patches_are_refused(vit, shape):
+    with pytest.raises(ValueError, match=f"pictures are {shape[0]} x {shape[1]} pixels, expected squares"):
+        vit(torch.randn(1, 3, *shape))
 
 
 def test_sizes_that_do_not_divide_are_refused():
