@@ -106,7 +106,7 @@ def _network(
 
 
 def _trained_on(state: RunState) -> str:
-    epochs = state.step / max(1, state.num_pictures // state.recipe.batch_size)
+    epochs = state.step / max(1, state.num_pictures // state.recipe.pictures_per_step)
     return (
         f"{state.num_pictures} unlabelled pictures of {_data_name(Path(state.data))}, {epochs:.0f} epochs, "
         f"{state.seconds / 60:.0f} minutes"

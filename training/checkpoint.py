@@ -73,6 +73,7 @@ def build_model(recipe: Recipe) -> LoDisc:
             predictor_dropout=recipe.predictor_dropout,
             momentum_updates=recipe.momentum_updates,
             micro_batch=recipe.micro_batch,
+            repeats=recipe.repeats,
         )
 
 

@@ -154,3 +154,17 @@ class SyncBatchNorm1d(nn.BatchNorm1d):
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean_C, self.momentum)
         self.running_var.lerp_(unbiased_variance_C, self.momentum)
+
+
+@contextmanager
+def frozen_statistics(head: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of a head's batch norms as they are; the batch's own still normalise it."""
+    norms = [layer for layer in head.modules() if isinstance(layer, SyncBatchNorm1d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

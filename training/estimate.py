@@ -1,12 +1,15 @@
 """What a run would take, before it is begun: parameters, steps, memory, time.
 
 Time and memory come from a few real steps of the real model on this device, with pictures of noise: their content does
-not change what a step costs. Not counted: decoding the pictures once, and waiting for a disk.
+not change what a step costs. Where the views grow in the course of the run, steps are measured at each size. Not
+counted: decoding the pictures once, and waiting for a disk.
 """
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +23,7 @@ from training.layouts import list_split
 from training.loading import Batch, count_steps
 from training.pictures import stored_side
 from training.recipe import Recipe
+from training.schedule import StepSettings, settings_at
 from training.step import TrainingStep
 
 NUM_TIMED = 3
@@ -36,8 +40,8 @@ class Estimate:
         num_held_out: pictures kept out of training.
         num_steps: optimiser updates of the whole run.
         steps_per_epoch: of one pass.
-        step_s: seconds a step.
-        memory_bytes: weights, optimiser, gradients and what the forward keeps for the backward.
+        step_s: seconds a step, the mean over the run.
+        memory_bytes: weights, optimiser, gradients and what the forward keeps for the backward, at their largest.
         disk_bytes: the decoded pictures and two checkpoints.
         device: where it was measured.
     """
@@ -82,13 +86,15 @@ def estimate_run(recipe: Recipe, data: Path, device: torch.device, num_processes
         list_split(data, recipe.layout, "train", labelled=recipe.holdout > 0), data, recipe.holdout, recipe.seed
     )
     num_pictures = len(division.trained.paths)
-    steps_per_epoch = count_steps(num_pictures, recipe.batch_size, data)
+    steps_per_epoch = count_steps(num_pictures, recipe.batch_size, data, recipe.repeats)
     # Weights in a file are read, so that what is wrong with them is told now; nothing is fetched for an estimate.
     is_fetched = recipe.init.startswith(FETCHED)
     model = (build_model(recipe) if is_fetched else initial_model(recipe)).to(device).train()
     parameters = [parameter for _, parameter in trained_parameters(model)]
     optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    step_s, memory_bytes = _measure(TrainingStep(model, optimizer, recipe, device, World()), num_processes)
+    num_steps = recipe.epochs * steps_per_epoch
+    step = TrainingStep(model, optimizer, recipe, device, World())
+    measured = [(share, *_measure(step, num_processes, settings)) for settings, share in stretches(recipe, num_steps)]
     side = stored_side(recipe.image_size)
     num_trained = sum(parameter.numel() for parameter in parameters)
     num_all = sum(parameter.numel() for parameter in model.parameters())
@@ -97,20 +103,35 @@ def estimate_run(recipe: Recipe, data: Path, device: torch.device, num_processes
         num_all=num_all,
         num_pictures=num_pictures,
         num_held_out=len(division.held_out.paths) if division.held_out is not None else 0,
-        num_steps=recipe.epochs * steps_per_epoch,
+        num_steps=num_steps,
         steps_per_epoch=steps_per_epoch,
-        step_s=step_s,
-        memory_bytes=memory_bytes,
+        step_s=sum(share * step_s for share, step_s, _ in measured),
+        memory_bytes=max(memory_bytes for _, _, memory_bytes in measured),
         # A checkpoint holds both encoders and two moments of each trained parameter, in float32.
         disk_bytes=num_pictures * side * side * 3 + 2 * 4 * (num_all + 2 * num_trained),
         device=device.type,
     )
 
 
-def _measure(step: TrainingStep, num_processes: int) -> tuple[float, int]:
+def stretches(recipe: Recipe, num_steps: int) -> list[tuple[StepSettings, float]]:
+    """The parts of a run whose steps cost the same: what to measure each with, and its share of the steps.
+
+    A part has one size of the views. The share of kept patches, which the cost is nearly linear in, is its mean.
+    """
+    ratios: dict[int, list[float]] = defaultdict(list)
+    for step in range(num_steps):
+        settings = settings_at(step, num_steps, recipe)
+        ratios[settings.image_size].append(settings.keep_ratio)
+    return [
+        (StepSettings(recipe.lr, recipe.momentum, size, fmean(kept)), len(kept) / num_steps)
+        for size, kept in ratios.items()
+    ]
+
+
+def _measure(step: TrainingStep, num_processes: int, settings: StepSettings) -> tuple[float, int]:
     """Seconds of a step and bytes it needs, as the median of a few after one to warm up."""
     recipe, device = step.recipe, step.device
-    side, num = stored_side(recipe.image_size), max(2, recipe.batch_size // num_processes)
+    side, num = stored_side(recipe.image_size), max(2 * recipe.repeats, recipe.batch_size // num_processes)
     noise = torch.randint(0, 256, (num, side, side, 3), dtype=torch.uint8, device=device)
     batch = Batch(noise, torch.ones(num, device=device), 0.0)
     if device.type == "cuda":
@@ -120,7 +141,7 @@ def _measure(step: TrainingStep, num_processes: int) -> tuple[float, int]:
     for number in range(1 + NUM_TIMED):
         started = time.monotonic()
         with saved if number == 0 else torch.enable_grad():
-            step(batch, 0, number, lr=recipe.lr, momentum=recipe.momentum, stop=False)
+            step(batch, 0, number, settings, stop=False)
         seconds.append(time.monotonic() - started)
     if device.type == "cuda":
         return sorted(seconds[1:])[NUM_TIMED // 2], torch.cuda.max_memory_allocated(device)

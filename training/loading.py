@@ -1,6 +1,6 @@
 """The batches of a run in order, each fetched while the step before it computes."""
 
-# B pictures a step of this process, Q side of a stored picture.
+# B rows of a step of this process, Q side of a stored picture.
 
 import time
 from collections import deque
@@ -22,7 +22,7 @@ NUM_AHEAD = 2
 
 @dataclass(frozen=True)
 class Batch:
-    """The pictures of one step.
+    """The pictures of one step, each as often as it is to give a pair of views.
 
     Attributes:
         pixels_BQQ3: uint8, on the device.
@@ -35,8 +35,8 @@ class Batch:
     wait_s: float
 
 
-def count_steps(num_pictures: int, batch_size: int, data: Path) -> int:
-    """Steps of an epoch.
+def count_steps(num_pictures: int, batch_size: int, data: Path, repeats: int = 1) -> int:
+    """Steps of an epoch, which takes each picture once and of each `repeats` pairs of views.
 
     Raises:
         SourceError: fewer than two pictures: there is no negative.
@@ -44,23 +44,32 @@ def count_steps(num_pictures: int, batch_size: int, data: Path) -> int:
     """
     if num_pictures < 2:
         raise SourceError(f"{data}: {num_pictures} pictures to train on; contrastive training needs at least 2")
-    if num_pictures < batch_size:
+    if num_pictures * repeats < batch_size:
         raise ConfigError(
             f"batch_size is {batch_size}, but {data} holds {num_pictures} pictures to train on; "
-            f"use --batch-size {num_pictures} or less"
+            f"use --batch-size {num_pictures * repeats} or less"
         )
-    return num_pictures // batch_size
+    return num_pictures // (batch_size // repeats)
 
 
 def batches(
-    store: PictureStore, steps: range, *, batch_size: int, seed: int, world: World, device: torch.device
+    store: PictureStore,
+    steps: range,
+    *,
+    batch_size: int,
+    seed: int,
+    world: World,
+    device: torch.device,
+    repeats: int = 1,
 ) -> Generator[Batch, None, None]:
     """The batch of each step in `steps`; each process of `world` gets its own part of it.
 
     The pictures of an epoch are drawn without replacement, and what does not fill a last batch is left out. Fetching
-    copies from the memory map in a thread of its own, so disk and device work at once.
+    copies from the memory map in a thread of its own, so disk and device work at once. With `repeats` a batch has so
+    many rows of each picture side by side (the processes share the rows), and so many fewer pictures.
     """
-    steps_per_epoch = len(store) // batch_size
+    pictures_per_step = batch_size // repeats
+    steps_per_epoch = len(store) // pictures_per_step
     share = batch_size // world.size
     orders: dict[int, Tensor] = {}
 
@@ -69,8 +78,8 @@ def batches(
         if epoch not in orders:
             orders.clear()
             orders[epoch] = batch_order(len(store), epoch, seed)
-        start = position * batch_size + world.rank * share
-        rows = orders[epoch][start : start + share].numpy()
+        pictures = orders[epoch][position * pictures_per_step :][:pictures_per_step]
+        rows = pictures.repeat_interleave(repeats)[world.rank * share :][:share].numpy()
         pixels, aspect = torch.from_numpy(store.pixels_NQQ3[rows]), torch.from_numpy(store.aspect_N[rows])
         return (pixels.pin_memory(), aspect.pin_memory()) if device.type == "cuda" else (pixels, aspect)
 

@@ -1,20 +1,29 @@
 """LoDisc: MoCo v3's global branch and the Local Discrimination branch over one base encoder (arXiv:2403.04066).
 
-The base encoder only ever sees whole views. The momentum encoder makes the keys of both branches and, in the same
-forward, the attention that finds each view's pivotal patches.
+The base encoder sees whole views, and no masked ones. The momentum encoder makes the keys of both branches and, in the
+same forward, the attention that finds each view's pivotal patches.
+
+With multi-crop (SwAV, arXiv:2006.09882) the base encoder also sees M small crops of each picture. Their predictor
+outputs s_1 ... s_M are further queries to the keys of both views; the momentum encoder never sees them. As in DINO
+(arXiv:2104.14294) every pair of a query and a key from another crop weighs the same, and the sum is scaled to what it
+is without small crops:
+
+    Lg = (ctr(q1, k2)  + ctr(q2, k1)  + sum over m of [ctr(s_m, k1)  + ctr(s_m, k2)])  / (1 + M)
+    Ll = (ctr(q1, km2) + ctr(q2, km1) + sum over m of [ctr(s_m, km1) + ctr(s_m, km2)]) / (1 + M)
 """
 
-# B batch, C embedding dim of the contrastive space, P patches, S side in pixels.
+# B batch, C embedding dim of the contrastive space, M small crops of a picture, P patches, S side in pixels.
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from training.cls_forward import encode_cls
-from training.distributed import SyncBatchNorm1d, first_row, gather_keys
-from training.losses import info_nce
+from training.distributed import SyncBatchNorm1d, first_row, frozen_statistics, gather_keys
+from training.losses import info_nce, repeated_pictures
 from training.pivotal import fuse_attention, kept_patches, pivotal_mask, random_mask, zero_masked
 from training.vit import Features, VisionTransformer
 
@@ -76,6 +85,7 @@ class LoDisc(nn.Module):
         momentum_updates: moves of the momentum encoder a step. More than one re-expresses the published code, where
             the second comes before the masks, the third before the local keys and any other after the losses.
         micro_batch: views that go through the base encoder at once; 0 for all.
+        repeats: rows of a batch, side by side over all processes, that come from one picture.
     """
 
     def __init__(
@@ -91,10 +101,11 @@ class LoDisc(nn.Module):
         predictor_dropout: float = 0.0,
         momentum_updates: int = 1,
         micro_batch: int = 0,
+        repeats: int = 1,
     ) -> None:
         super().__init__()
         self.local, self.keep_ratio, self.temperature = local, keep_ratio, temperature
-        self.momentum_updates, self.micro_batch = momentum_updates, micro_batch
+        self.momentum_updates, self.micro_batch, self.repeats = momentum_updates, micro_batch, repeats
         if projector == "none":
             projection_dim = backbone.width
             self.base = Encoder(backbone, nn.Identity())
@@ -103,7 +114,16 @@ class LoDisc(nn.Module):
         self.predictor = build_mlp(2, projection_dim, hidden_dim, projection_dim, predictor_dropout)
         self.momentum = copy.deepcopy(self.base).requires_grad_(False)
 
-    def forward(self, view1_B3SS: Tensor, view2_B3SS: Tensor, momentum: float, generator: torch.Generator) -> Losses:
+    def forward(
+        self,
+        view1_B3SS: Tensor,
+        view2_B3SS: Tensor,
+        momentum: float,
+        generator: torch.Generator,
+        *,
+        small_MB3SS: Tensor | None = None,
+        keep_ratio: float | None = None,
+    ) -> Losses:
         """One step of the method up to the loss; also moves the momentum encoder.
 
         Args:
@@ -111,6 +131,8 @@ class LoDisc(nn.Module):
             view2_B3SS: second view, same shape.
             momentum: m of this step, in [0, 1].
             generator: draws the mask of `local="random"`.
+            small_MB3SS: small crops of each picture, normalised, of any side that divides; None for none.
+            keep_ratio: share of the patches kept in this step; the model's own if None.
 
         Returns:
             The losses of both branches.
@@ -120,26 +142,47 @@ class LoDisc(nn.Module):
         views = torch.cat([view1_B3SS, view2_B3SS])
         base_cls = encode_cls(self.base.backbone, views, micro_batch=self.micro_batch).cls_BD
         q1, q2 = (self.predictor(z) for z in self._project(self.base, base_cls))
+        small = [] if small_MB3SS is None else self._small_queries(small_MB3SS)
 
         with torch.no_grad():
             self.update_momentum_encoder(momentum)
             features = encode_cls(self.momentum.backbone, views, with_attention=self._mask_shares_forward)
             k1, k2 = (gather_keys(k) for k in self._project(self.momentum, features.cls_BD))
-        global_loss = self._contrast(q1, k2) + self._contrast(q2, k1)
+        global_loss = self._branch(q1, q2, small, k1, k2)
         if self.local == "none":
             return Losses(global_loss, torch.zeros_like(global_loss))
 
         with torch.no_grad():
-            local_cls = self._encode_pivotal(views, features, momentum, generator).cls_BD
+            ratio = self.keep_ratio if keep_ratio is None else keep_ratio
+            local_cls = self._encode_pivotal(views, features, momentum, ratio, generator).cls_BD
             km1, km2 = (gather_keys(k) for k in self._project(self.momentum, local_cls))
             for _ in range(3, self.momentum_updates):
                 self.update_momentum_encoder(momentum)
-        local_loss = self._contrast(q1, km2) + self._contrast(q2, km1)
-        return Losses(global_loss, local_loss)
+        return Losses(global_loss, self._branch(q1, q2, small, km1, km2))
+
+    def _small_queries(self, small_MB3SS: Tensor) -> list[Tensor]:
+        """Predictor output of each small crop, M of shape (B, C); each crop's batch is normalised by itself.
+
+        The running statistics of the heads stay those of whole views, which an exported head sees.
+        """
+        cls_ND = encode_cls(self.base.backbone, small_MB3SS.flatten(0, 1), micro_batch=self.micro_batch).cls_BD
+        with frozen_statistics(self.base.projector), frozen_statistics(self.predictor):
+            return [self.predictor(self.base.projector(cls_BD)) for cls_BD in cls_ND.chunk(len(small_MB3SS))]
+
+    def _branch(self, q1: Tensor, q2: Tensor, small: Sequence[Tensor], key1: Tensor, key2: Tensor) -> Tensor:
+        """The loss of one branch: each query against the keys of the views that it is not, scaled to two pairs."""
+        total = self._contrast(q1, key2) + self._contrast(q2, key1)
+        for query in small:
+            total = total + self._contrast(query, key1) + self._contrast(query, key2)
+        return total / (1 + len(small))
 
     def _contrast(self, query_BC: Tensor, key_NC: Tensor) -> Tensor:
         """InfoNCE of this process's queries against the keys of all processes."""
-        return info_nce(query_BC, key_NC, self.temperature, first_row(len(query_BC)))
+        first = first_row(len(query_BC))
+        excluded_BN = None
+        if self.repeats > 1:
+            excluded_BN = repeated_pictures(len(query_BC), len(key_NC), first, self.repeats).to(query_BC.device)
+        return info_nce(query_BC, key_NC, self.temperature, first, excluded_BN)
 
     @property
     def _mask_shares_forward(self) -> bool:
@@ -156,14 +199,14 @@ class LoDisc(nn.Module):
         )
 
     def _encode_pivotal(
-        self, views: Tensor, features: Features, momentum: float, generator: torch.Generator
+        self, views: Tensor, features: Features, momentum: float, keep_ratio: float, generator: torch.Generator
     ) -> Features:
         """The momentum encoder's features of the views with everything but the chosen patches gone."""
         backbone = self.momentum.backbone
         if self.momentum_updates >= 2:
             self.update_momentum_encoder(momentum)
         if self.local == "random":
-            mask_BP = random_mask(len(views), backbone.num_patches, self.keep_ratio, generator)
+            mask_BP = random_mask(len(views), backbone.grid_size_for(views) ** 2, keep_ratio, generator)
         elif not self._mask_shares_forward:
             features = encode_cls(backbone, views, with_attention=True)
         if self.momentum_updates >= 3:
@@ -173,8 +216,8 @@ class LoDisc(nn.Module):
         assert features.cls_attention_LBP is not None
         scores_BP = fuse_attention(features.cls_attention_LBP)
         if self.local == "drop":
-            return encode_cls(backbone, views, kept_BK=kept_patches(scores_BP, self.keep_ratio))
-        return encode_cls(backbone, zero_masked(views, pivotal_mask(scores_BP, self.keep_ratio)))
+            return encode_cls(backbone, views, kept_BK=kept_patches(scores_BP, keep_ratio))
+        return encode_cls(backbone, zero_masked(views, pivotal_mask(scores_BP, keep_ratio)))
 
     @staticmethod
     def _project(encoder: Encoder, cls_ND: Tensor) -> tuple[Tensor, Tensor]:

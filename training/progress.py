@@ -21,8 +21,10 @@ PLAIN_LINE_EVERY_S = 30.0
 class TrainingProgress:
     """A progress bar on a terminal, a line every half minute elsewhere, nothing when quiet."""
 
-    def __init__(self, num_steps: int, steps_per_epoch: int, batch_size: int, first_step: int, quiet: bool) -> None:
-        self.num_steps, self.steps_per_epoch, self.batch_size = num_steps, steps_per_epoch, batch_size
+    def __init__(
+        self, num_steps: int, steps_per_epoch: int, pictures_per_step: int, first_step: int, quiet: bool
+    ) -> None:
+        self.num_steps, self.steps_per_epoch, self.pictures_per_step = num_steps, steps_per_epoch, pictures_per_step
         self.first_step, self.quiet, self.wait_s = first_step, quiet, 0.0
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
@@ -49,7 +51,7 @@ class TrainingProgress:
         now = time.monotonic()
         self.wait_s += totals.wait_s
         waiting = self.wait_s / max(now - self.started, 1e-9)
-        rate = (step - self.first_step) * self.batch_size / max(now - self.started, 1e-9)
+        rate = (step - self.first_step) * self.pictures_per_step / max(now - self.started, 1e-9)
         epoch = (step - 1) // self.steps_per_epoch + 1
         epochs = self.num_steps // self.steps_per_epoch
         text = (

@@ -37,6 +37,11 @@ class Recipe:
     encoder: str = _field("base", f"size of the ViT: {', '.join(ENCODERS)}")
     init: str = _field("", "initial weights: a file, an https:// address, or timm:NAME; none if empty")
     image_size: int = _field(224, "side of a view in pixels")
+    image_size_start: int = _field(
+        0,
+        "side of a view at the first step; rises to image_size by a patch at a time over three quarters of the run. "
+        "0: image_size throughout",
+    )
     patch_size: int = _field(16, "side of a patch in pixels")
     stem: str = _field(
         "patch", "how a patch becomes a token: patch (one projection) or conv (strided 3 x 3 convolutions)"
@@ -47,6 +52,11 @@ class Recipe:
 
     local: str = _field("zero", f"local branch: {', '.join(LOCAL_BRANCHES)}")
     keep_ratio: float = _field(0.30, "share of the patches kept as pivotal, in (0, 1)")
+    keep_ratio_start: float = _field(
+        0.0,
+        "share kept at the first step; falls to keep_ratio in a line over the first half of the run. 0: keep_ratio "
+        "throughout",
+    )
     temperature: float = _field(0.2, "softmax temperature T of the contrastive loss")
     momentum: float = _field(0.99, "m of the momentum encoder at the start; rises to 1 by cosine")
     momentum_updates: int = _field(
@@ -58,7 +68,12 @@ class Recipe:
     projection_dim: int = _field(256, "dimension of the contrastive space")
 
     epochs: int = _field(100, "passes over the pictures")
-    batch_size: int = _field(256, "pictures a step, over all processes")
+    batch_size: int = _field(256, "pairs of views a step, over all processes: one of each picture, unless repeats > 1")
+    repeats: int = _field(
+        1,
+        "pairs of views that each picture gives in one step, which then takes batch_size / repeats pictures and an "
+        "epoch so many more steps; views of one picture are no negatives of each other",
+    )
     micro_batch: int = _field(
         0,
         "views that go through the base encoder at once, to fit a large batch into memory; each slice is computed "
@@ -81,6 +96,13 @@ class Recipe:
 
     crop_min: float = _field(0.08, "smallest area of a random crop, as a share of the picture")
     crop_max: float = _field(1.0, "largest area of a random crop")
+    num_small_crops: int = _field(
+        0, "small crops of each picture beside the two views, as further queries to both views' keys (multi-crop)"
+    )
+    small_crop_size: int = _field(96, "side of a small crop in pixels, a multiple of patch_size")
+    small_crop_area: tuple[float, float] = _field(
+        (0.05, 0.35), "smallest and largest area of a small crop, as a share of the picture"
+    )
     rotation_deg: float = _field(0.0, "views are turned by up to this many degrees either way")
     jitter: tuple[float, float, float, float] = _field(
         (0.4, 0.4, 0.2, 0.1), "brightness, contrast, saturation, hue of the colour jitter"
@@ -126,9 +148,17 @@ class Recipe:
             f"so that each head is a multiple of 4 wide with positions rope (the width is {width})",
         )  # fmt: skip
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
-        for name in ("num_registers", "micro_batch"):
+        for name in ("num_registers", "micro_batch", "num_small_crops"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        for name in ("image_size", "patch_size", "hidden_dim", "projection_dim", "epochs", "momentum_updates"):
+        for name in (
+            "image_size",
+            "patch_size",
+            "hidden_dim",
+            "projection_dim",
+            "epochs",
+            "momentum_updates",
+            "repeats",
+        ):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         _require(
             self.image_size % self.patch_size == 0,
@@ -138,10 +168,34 @@ class Recipe:
         )
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2: a batch has to hold a negative")
         _require(0 < self.keep_ratio < 1, "keep_ratio", self.keep_ratio, "in (0, 1)")
-        num_patches = (self.image_size // self.patch_size) ** 2
+        _require(
+            self.image_size_start % self.patch_size == 0 and 0 <= self.image_size_start <= self.image_size,
+            "image_size_start", self.image_size_start,
+            f"0, or a multiple of patch_size {self.patch_size} up to image_size {self.image_size}",
+        )  # fmt: skip
+        smallest_view = self.image_size_start or self.image_size
+        num_patches = (smallest_view // self.patch_size) ** 2
         _require(
             num_pivotal(num_patches, self.keep_ratio) >= 1,
             "keep_ratio", self.keep_ratio, f"large enough to keep one of the {num_patches} patches",
+        )  # fmt: skip
+        _require(
+            self.keep_ratio_start == 0 or self.keep_ratio <= self.keep_ratio_start < 1,
+            "keep_ratio_start", self.keep_ratio_start, f"0, or in [keep_ratio {self.keep_ratio}, 1)",
+        )  # fmt: skip
+        _require(
+            self.batch_size % self.repeats == 0 and self.pictures_per_step >= 2,
+            "repeats", self.repeats, f"a divisor of batch_size {self.batch_size} that leaves 2 pictures a step",
+        )  # fmt: skip
+        _require(
+            self.num_small_crops == 0
+            or (self.small_crop_size % self.patch_size == 0 and 0 < self.small_crop_size <= smallest_view),
+            "small_crop_size", self.small_crop_size,
+            f"a multiple of patch_size {self.patch_size} up to the smallest view, {smallest_view}",
+        )  # fmt: skip
+        _require(
+            0 < self.small_crop_area[0] <= self.small_crop_area[1] <= 1,
+            "small_crop_area", self.small_crop_area, "two shares in (0, 1], the smaller first",
         )  # fmt: skip
         for name in ("temperature", "lr"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
@@ -160,6 +214,11 @@ class Recipe:
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         for name in ("blur_prob", "solarise_prob"):
             _require(all(0 <= share <= 1 for share in getattr(self, name)), name, getattr(self, name), "in [0, 1]")
+
+    @property
+    def pictures_per_step(self) -> int:
+        """Pictures that a step takes, over all processes."""
+        return self.batch_size // self.repeats
 
 
 PRECISIONS = ("fp32", "bf16", "auto")

@@ -13,7 +13,8 @@ from training.distributed import World, sum_over_processes
 from training.loading import Batch
 from training.model import LoDisc, Losses
 from training.recipe import Recipe
-from training.views import step_generator, two_views
+from training.schedule import StepSettings
+from training.views import draw_views, step_generator
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,7 @@ class TrainingStep:
             self.model = DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
         self.optimizer, self.recipe, self.device, self.world = optimizer, recipe, device, world
 
-    def __call__(
-        self, batch: Batch, epoch: int, position: int, *, lr: float, momentum: float, stop: bool
-    ) -> StepTotals:
+    def __call__(self, batch: Batch, epoch: int, position: int, settings: StepSettings, *, stop: bool) -> StepTotals:
         """Do the step at `position` of `epoch`.
 
         Raises:
@@ -63,11 +62,18 @@ class TrainingStep:
         generator = step_generator(self.device, recipe.seed, epoch, position, self.world.rank)
         # Dropout draws from torch's own generator, so that too is set by where in the run we are.
         torch.manual_seed(generator.initial_seed())
-        view1, view2 = two_views(batch.pixels_BQQ3, batch.aspect_B, recipe, generator)
+        views = draw_views(batch.pixels_BQQ3, batch.aspect_B, recipe, generator, settings.image_size)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            losses: Losses = self.model(view1, view2, momentum, generator)
+            losses: Losses = self.model(
+                views.view1_B3SS,
+                views.view2_B3SS,
+                settings.momentum,
+                generator,
+                small_MB3SS=views.small_MB3SS,
+                keep_ratio=settings.keep_ratio,
+            )
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = settings.lr
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]

@@ -28,7 +28,7 @@ from training.pictures import PictureStore, open_picture_store
 from training.progress import TrainingProgress
 from training.recipe import Recipe, save_recipe
 from training.record import RunRecord
-from training.schedule import learning_rate, momentum_at
+from training.schedule import settings_at
 from training.start import start_or_resume
 from training.step import TrainingStep
 
@@ -92,7 +92,7 @@ def train(
         raise ConfigError(f"batch_size is {recipe.batch_size}, expected a multiple of the {world.size} processes")
     with _write_faults(run), process_group(world, device):
         store, held_out = _open_pictures(recipe, data, run, world, max_unreadable)
-        steps_per_epoch = count_steps(len(store), recipe.batch_size, data)
+        steps_per_epoch = count_steps(len(store), recipe.batch_size, data, recipe.repeats)
         model, optimizer, state = start_or_resume(recipe, run, data, len(store), device, world)
         if compiled:
             model.base.backbone.compile()
@@ -102,10 +102,16 @@ def train(
         step, totals = state.step, None
         training_step = TrainingStep(model, optimizer, recipe, device, world)
         loading = batches(
-            store, range(step, last), batch_size=recipe.batch_size, seed=recipe.seed, world=world, device=device
+            store,
+            range(step, last),
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            world=world,
+            device=device,
+            repeats=recipe.repeats,
         )
         progress = TrainingProgress(
-            num_steps, steps_per_epoch, recipe.batch_size, step, quiet=quiet or not world.is_first
+            num_steps, steps_per_epoch, recipe.pictures_per_step, step, quiet=quiet or not world.is_first
         )
         monitor = Monitor(model, store, held_out, recipe.feature, recipe.image_size, device)
         record = RunRecord(run, monitor, state, steps_per_epoch, active=world.is_first)
@@ -115,12 +121,12 @@ def train(
             saver = _Saver(run, model, optimizer, record, keep_last)
             for batch in loading:
                 epoch, position = divmod(step, steps_per_epoch)
-                lr = learning_rate(step, num_steps, base_lr=recipe.lr * recipe.batch_size / 256, warmup=recipe.warmup)
-                momentum = momentum_at(step, num_steps, start=recipe.momentum)
-                totals = training_step(batch, epoch, position, lr=lr, momentum=momentum, stop=stop.is_set())
+                settings = settings_at(step, num_steps, recipe)
+                totals = training_step(batch, epoch, position, settings, stop=stop.is_set())
                 step += 1
                 progress.advance(step, totals)
-                record.step(step, totals, lr=lr, momentum=momentum, is_stopping=totals.stop or step == last)
+                is_stopping = totals.stop or step == last
+                record.step(step, totals, lr=settings.lr, momentum=settings.momentum, is_stopping=is_stopping)
                 saver.save_if_due(step)
                 if totals.stop:
                     break

@@ -45,6 +45,9 @@ def finish(process, timeout=240):
         {"local": "drop"},
         {"local": "none", "micro_batch": 3},
         {"local": "zero", "projector": "none", "momentum_updates": 4},
+        {"local": "drop", "num_small_crops": 2, "small_crop_size": 16, "micro_batch": 5},
+        {"local": "zero", "repeats": 4},
+        {"local": "zero", "image_size": 48, "image_size_start": 32},
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
 )
@@ -55,13 +58,14 @@ def test_two_processes_give_the_loss_and_the_gradients_of_one(changes, tmp_path)
     """
     generator = torch.Generator().manual_seed(2)
     view1, view2 = (torch.randn(12, 3, 32, 32, generator=generator) for _ in range(2))
-    inputs = {"recipe": {**SMALL, **changes}, "view1": view1, "view2": view2, "momentum": 0.9}
+    small = torch.randn(2, 12, 3, 16, 16, generator=generator) if "num_small_crops" in changes else None
+    inputs = {"recipe": {**SMALL, **changes}, "view1": view1, "view2": view2, "small": small, "momentum": 0.9}
     torch.save(inputs, tmp_path / "inputs.pt")
     code, _, err = finish(torchrun(2, distributed_step.__file__, tmp_path))
     assert code == 0, err
 
     alone = build_model(Recipe(**inputs["recipe"])).train()
-    losses = alone(view1, view2, 0.9, torch.Generator().manual_seed(0))
+    losses = alone(view1, view2, 0.9, torch.Generator().manual_seed(0), small_MB3SS=small)
     losses.total.backward()
     expected = {name: p.grad for name, p in alone.named_parameters() if p.grad is not None}
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt") for rank in range(2)]

@@ -9,6 +9,7 @@ from lodisc.cli import main
 from training.checkpoint import CHECKPOINT_NAME
 from training.estimate import estimate_run
 from training.recipe import Recipe
+from training.schedule import settings_at
 from training.trainer import train
 
 CPU = torch.device("cpu")
@@ -61,3 +62,28 @@ def test_faults_are_those_of_the_run(photos):
 def test_nothing_is_fetched_for_it(photos):
     recipe = Recipe(**RECIPE.__dict__ | {"init": "https://weights.invalid/vit.pth"})
     assert estimate_run(recipe, photos, CPU).num_steps == estimate_run(RECIPE, photos, CPU).num_steps
+
+
+def test_a_run_whose_views_grow_is_measured_at_each_size_and_weighted_by_its_steps(photos, monkeypatch):
+    """With the clock of the steps replaced by the number of pixels, which is what the time must be the mean of."""
+    recipe = Recipe(**RECIPE.__dict__ | {"image_size": 64, "image_size_start": 32, "epochs": 4})
+    measured = []
+
+    def by_pixels(step, num_processes, settings):
+        measured.append(settings.image_size)
+        return settings.image_size**2, settings.image_size
+
+    monkeypatch.setattr("training.estimate._measure", by_pixels)
+    estimate = estimate_run(recipe, photos, CPU)
+    sides = [settings_at(step, 12, recipe).image_size for step in range(12)]
+    assert measured == [32, 48, 64]
+    assert estimate.step_s == pytest.approx(sum(side**2 for side in sides) / 12)
+    assert estimate.memory_bytes == 64
+
+
+def test_every_option_can_be_estimated(photos):
+    options = {"image_size_start": 16, "num_small_crops": 1, "small_crop_size": 16, "repeats": 2, "keep_ratio": 0.5,
+               "keep_ratio_start": 0.8, "patch_size": 8}  # fmt: skip
+    estimate = estimate_run(Recipe(**RECIPE.__dict__ | options), photos, CPU)
+    assert (estimate.num_steps, estimate.steps_per_epoch) == (12, 6)
+    assert estimate.step_s > 0

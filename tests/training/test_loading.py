@@ -51,3 +51,25 @@ def test_too_few_pictures_and_too_large_a_batch(tmp_path):
         count_steps(11, 12, tmp_path)
     with pytest.raises(SourceError, match="at least 2"):
         count_steps(1, 12, tmp_path)
+
+
+def test_repeats_lie_side_by_side_and_an_epoch_still_has_every_picture_once(store):
+    def rows_of(world):
+        number_of = {store.pixels_NQQ3[row].tobytes(): row for row in range(len(store))}
+        options = {"batch_size": 6, "seed": 3, "device": torch.device("cpu"), "repeats": 3}
+        return [
+            [number_of[pixels.numpy().tobytes()] for pixels in batch.pixels_BQQ3]
+            for batch in batches(store, range(7), world=world, **options)
+        ]
+
+    whole = rows_of(World())
+    assert all(batch[:3] == batch[:1] * 3 and batch[3:] == batch[3:4] * 3 for batch in whole)
+    assert len({row for batch in whole for row in batch}) == 14  # 7 steps of 2 of the 15 pictures
+    parts = [rows_of(World(rank, 2, rank)) for rank in range(2)]
+    assert [one + other for one, other in zip(*parts, strict=True)] == whole
+
+
+def test_steps_and_faults_with_repeats(tmp_path):
+    assert count_steps(11, 4, tmp_path, repeats=2) == 5
+    with pytest.raises(ConfigError, match="--batch-size 22 or less"):
+        count_steps(11, 24, tmp_path, repeats=2)

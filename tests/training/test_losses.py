@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.losses import info_nce
+from training.losses import info_nce, repeated_pictures
 
 
 def info_nce_by_loops(queries, keys, temperature):
@@ -45,3 +45,21 @@ def test_half_precision_inputs_are_compared_in_float32():
     queries, keys = torch.randn(6, 8).bfloat16(), torch.randn(6, 8).bfloat16()
     assert info_nce(queries, keys, 0.2).dtype == torch.float32
     assert torch.equal(info_nce(queries, keys, 0.2), info_nce(queries.float(), keys.float(), 0.2))
+
+
+def test_an_excluded_key_is_as_if_it_were_not_there():
+    generator = torch.Generator().manual_seed(2)
+    query, keys = torch.randn(1, 5, generator=generator), torch.randn(6, 5, generator=generator)
+    excluded = torch.tensor([[False, True, False, False, True, False]])
+    left = keys[[0, 2, 3, 5]]
+    expected = float(info_nce(query, left, 0.2, 1))  # its positive is key 2, now in place 1
+    assert float(info_nce(query, keys, 0.2, 2, excluded)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_repeated_pictures_by_hand():
+    """Rows 2 and 3 of pictures a a a b b b: the keys of the same picture but themselves."""
+    assert repeated_pictures(2, 6, 2, 3).tolist() == [
+        [True, True, False, False, False, False],
+        [False, False, False, False, True, True],
+    ]
+    assert not repeated_pictures(3, 6, 3, 1).any()

@@ -8,6 +8,7 @@ import torch
 from training.losses import info_nce
 from training.model import LOCAL_BRANCHES, LoDisc, build_mlp
 from training.pivotal import fuse_attention, pivotal_mask, zero_masked
+from training.positions import resize_positions
 from training.vit import VisionTransformer
 
 
@@ -181,3 +182,89 @@ def test_dropout_is_the_predictors_and_only_in_training(views):
     model.eval()
     assert torch.equal(model.predictor(z), model.predictor(z))
     assert not any(isinstance(layer, torch.nn.Dropout) for layer in model.base.modules())
+
+
+def moved_copy(model, momentum=0.9):
+    """The model after its momentum encoder has moved once, as in a step."""
+    plain = copy.deepcopy(model)
+    with torch.no_grad():
+        for mom, base in zip(plain.momentum.parameters(), plain.base.parameters(), strict=True):
+            mom.copy_(momentum * mom + (1 - momentum) * base)
+    return plain
+
+
+def plain_keys(model, view, keep_ratio=0.3):
+    with torch.no_grad():
+        features = model.momentum.backbone(view, with_attention=True)
+        masked = zero_masked(view, pivotal_mask(fuse_attention(features.cls_attention_LBP), keep_ratio))
+        return [model.momentum.projector(model.momentum.backbone(seen).cls_BD) for seen in (view, masked)]
+
+
+def query_of(model, view):
+    return model.predictor(model.base.projector(model.base.backbone(view).cls_BD))
+
+
+@pytest.mark.parametrize("num_small", [1, 3])
+@pytest.mark.parametrize("local", ["zero", "none"])
+def test_small_crops_are_further_queries_to_the_keys_of_both_views(views, local, num_small):
+    """The mean over all pairs of a query and a key of another crop, times two: the formula of training/model.py."""
+    model = make_model(local)
+    plain = moved_copy(model)
+    small = torch.randn(num_small, 6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    losses = model(*views, 0.9, torch.Generator(), small_MB3SS=small)
+    queries = [query_of(plain, crop) for crop in (*views, *small)]
+    keys = [plain_keys(plain, view) for view in views]
+    expected = []
+    for branch in (0, 1):
+        pairs = [contrast(query, keys[j][branch]) for j in range(2) for i, query in enumerate(queries) if i != j]
+        expected.append(2 * sum(pairs) / len(pairs))
+    torch.testing.assert_close(losses.global_branch, expected[0], rtol=1e-4, atol=1e-5)
+    wanted = torch.zeros(()) if local == "none" else expected[1]
+    torch.testing.assert_close(losses.local_branch, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_small_crops_never_reach_the_momentum_encoder_nor_the_statistics_of_the_heads(views, monkeypatch):
+    without, model = make_model(), make_model()
+    without(*views, 0.9, torch.Generator())
+    seen = []
+    model.momentum.backbone.register_forward_pre_hook(lambda _module, args: seen.append(args[0].shape[-1]))
+    losses = model(*views, 0.9, torch.Generator(), small_MB3SS=torch.randn(2, 6, 3, 8, 8))
+    losses.total.backward()
+    assert set(seen) == {24}
+    for name, value in without.state_dict().items():
+        if "num_batches" not in name:
+            torch.testing.assert_close(model.state_dict()[name], value, rtol=0, atol=0, msg=name)
+    assert all(layer.momentum == 0.1 for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm1d))
+
+
+@pytest.mark.parametrize("local", ["zero", "drop", "random"])
+def test_smaller_views_and_another_share_of_kept_patches(views, local):
+    """As a model whose own size and share these are (the positions being interpolated beforehand)."""
+    small_views = [view[:, :, :16, :16] for view in views]
+    model = make_model(local)
+    twin = make_model(local)
+    twin.keep_ratio = 0.6
+    with torch.no_grad():
+        for encoder in (twin.base, twin.momentum):
+            backbone = encoder.backbone
+            backbone.pos_embed = torch.nn.Parameter(resize_positions(backbone.pos_embed.data, 4))
+            backbone.image_size, backbone.grid_size = 16, 4
+    found = model(*small_views, 0.9, torch.Generator().manual_seed(3), keep_ratio=0.6)
+    expected = twin(*small_views, 0.9, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(found.total, expected.total, rtol=1e-5, atol=1e-6)
+    other = make_model(local)(*small_views, 0.9, torch.Generator().manual_seed(3))
+    assert not torch.equal(other.local_branch, found.local_branch)
+
+
+def test_views_of_one_picture_are_no_negatives_of_each_other(views):
+    """Six rows of three pictures: each query has its own key and the four of the other pictures."""
+    model = make_model("none", repeats=2)
+    plain = moved_copy(model)
+    found = model(*views, 0.9, torch.Generator()).global_branch
+    keys = [plain_keys(plain, view)[0] for view in views]
+    terms = []
+    for query, key in ((query_of(plain, views[0]), keys[1]), (query_of(plain, views[1]), keys[0])):
+        for row in range(6):
+            rows = [row, *(other for other in range(6) if other // 2 != row // 2)]
+            terms.append(info_nce(query[row : row + 1], key[rows], 0.2))
+    torch.testing.assert_close(found, 2 * torch.stack(terms).mean(), rtol=1e-4, atol=1e-5)

@@ -51,6 +51,30 @@ def test_whole_numbers_pass_as_floats():
         ({"lr": float("inf")}, "lr is inf, expected a finite number"),
         ({"temperature": float("nan")}, "temperature is nan, expected a finite number"),
         (
+            {"image_size_start": 24},
+            "image_size_start is 24, expected 0, or a multiple of patch_size 16 up to image_size",
+        ),
+        (
+            {"image_size_start": 240},
+            "image_size_start is 240, expected 0, or a multiple of patch_size 16 up to image_si",
+        ),
+        ({"image_size_start": 16}, "keep_ratio is 0.3, expected large enough to keep one of the 1 patches"),
+        ({"keep_ratio_start": 0.2}, r"keep_ratio_start is 0.2, expected 0, or in \[keep_ratio 0.3, 1\)"),
+        ({"keep_ratio_start": 1.0}, "keep_ratio_start is 1.0"),
+        ({"num_small_crops": -1}, "num_small_crops is -1, expected at least 0"),
+        (
+            {"num_small_crops": 1, "small_crop_size": 100},
+            "small_crop_size is 100, expected a multiple of patch_size 16",
+        ),
+        (
+            {"num_small_crops": 1, "image_size_start": 80},
+            "small_crop_size is 96, expected a multiple of patch_size 16 up to the smallest view, 80",
+        ),
+        ({"small_crop_area": [0.4, 0.2]}, r"small_crop_area is \(0.4, 0.2\), expected two shares in \(0, 1\]"),
+        ({"repeats": 0}, "repeats is 0, expected at least 1"),
+        ({"repeats": 3}, "repeats is 3, expected a divisor of batch_size 256"),
+        ({"repeats": 256}, "repeats is 256, expected a divisor of batch_size 256 that leaves 2 pictures a step"),
+        (
             {"image_size": 32, "keep_ratio": 0.2},
             "keep_ratio is 0.2, expected large enough to keep one of the 4 patches",
         ),

@@ -44,6 +44,11 @@ def tensors(run):
         {"local": "none"},
         {"predictor_dropout": 0.2, "momentum_updates": 4, "projector": "none", "feature": "predictor"},
         {"micro_batch": 4, "precision": "bf16"},
+        {"image_size_start": 32, "image_size": 64, "local": "drop", "positions": "rope"},
+        {"image_size_start": 32, "image_size": 64, "micro_batch": 4},
+        {"keep_ratio_start": 0.9, "local": "drop"},
+        {"num_small_crops": 2, "small_crop_size": 16, "micro_batch": 4},
+        {"repeats": 2, "epochs": 2, "batch_size": 8},
         {"holdout": 0.4, "batch_size": 3, "seed": 1},
     ],
     ids=lambda changes: "-".join(changes) + "-" + str(next(iter(changes.values()))),
@@ -120,7 +125,7 @@ def test_a_batch_larger_than_the_set_is_refused_with_what_to_do(photos, tmp_path
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(photos, tmp_path, monkeypatch):
     recipe = Recipe(**TINY)
     train(recipe, photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
-    monkeypatch.setattr("training.model.info_nce", lambda q, k, t, first: q.sum() * float("nan"))
+    monkeypatch.setattr("training.model.info_nce", lambda q, *rest: q.sum() * float("nan"))
     with pytest.raises(TrainingError, match="loss is nan"):
         train(recipe, photos, tmp_path / "run", device=CPU, quiet=True)
     assert read_state(tmp_path / "run").step == 2
@@ -132,7 +137,7 @@ def test_a_gradient_that_is_no_number_stops_before_its_weights_are_saved(photos,
     train(recipe, photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
     monkeypatch.setattr("training.trainer.SAVE_EVERY_S", -1.0)  # save every step
     # The loss is 0, and the slope of a square root at 0 is infinite.
-    monkeypatch.setattr("training.model.info_nce", lambda q, k, t, first: (q.sum() * 0).sqrt())
+    monkeypatch.setattr("training.model.info_nce", lambda q, *rest: (q.sum() * 0).sqrt())
     with pytest.raises(TrainingError, match=r"the gradient is nan in epoch 2; lower --lr"):
         train(recipe, photos, tmp_path / "run", device=CPU, quiet=True)
     assert read_state(tmp_path / "run").step == 2
