@@ -10,8 +10,10 @@ from export.network import Network
 from export.serving_graph import ServingGraph
 from training.checkpoint import RunState, build_model, load_model
 from training.embedding import EmbeddingModel, serving_preprocessing
-from training.initial_weights import InitReport, start_model
+from training.init_report import InitReport
+from training.initial_weights import start_model
 from training.recipe import Recipe, recipe_from_values, recipe_values
+from training.second_stage import is_run
 
 
 def run_network(run: Path, *, untrained: bool = False) -> Network:
@@ -49,6 +51,8 @@ def published_network(weights: str, settings: Mapping[str, Any]) -> tuple[Networ
     Raises:
         ConfigError: it cannot be read, or is of another architecture; the message names the flags that mend it.
     """
+    if is_run(weights):
+        raise ConfigError(f"{weights} is of a run of lodisc train; export it by `lodisc export {weights} --out BUNDLE`")
     recipe = recipe_from_values({**settings, "init": weights}, "--init")
     if recipe.stem != "patch" or any(part in recipe.feature for part in ("projector", "predictor")):
         raise ConfigError("published weights have a patch stem and the features cls and mean, or both joined by +")

@@ -25,7 +25,7 @@ from training.vit import build_vit
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 BEST_NAME = "best.safetensors"
-FORMAT_VERSION = 1
+FORMAT, FORMAT_VERSION = "lodisc-checkpoint", 1
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def save_checkpoint(
         for key, value in (optimizer.state.get(parameter, {}) if optimizer is not None else {}).items():
             tensors[f"optimizer.{key}.{parameter_name}"] = value.contiguous()
     metadata = {
-        "format": "lodisc-checkpoint",
+        "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "recipe": json.dumps(recipe_values(state.recipe)),
         "step": str(state.step),
@@ -181,6 +181,15 @@ def _opened(path: Path) -> Iterator[safe_open]:
         ) from error
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a safetensors file says that it is one of our checkpoints; False if it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except SafetensorError:
+        return False
+
+
 def read_state(run: Path) -> RunState:
     """Read what a checkpoint says of its run, without its tensors.
 
@@ -190,7 +199,7 @@ def read_state(run: Path) -> RunState:
     path = checkpoint_path(run)
     with _opened(path) as file:
         metadata = file.metadata() or {}
-    if metadata.get("format") != "lodisc-checkpoint":
+    if metadata.get("format") != FORMAT:
         raise ConfigError(f"{path} is a safetensors file, but not a checkpoint of `lodisc train`")
     if int(metadata["format_version"]) > FORMAT_VERSION:
         raise ConfigError(
@@ -216,7 +225,7 @@ def load_model(run: Path) -> tuple[LoDisc, RunState]:
     state = read_state(run)
     model = build_model(state.recipe)
     try:
-        model.load_state_dict(_tensors(run, "model."))
+        model.load_state_dict(read_tensors(run, "model."))
     except RuntimeError as error:
         raise ConfigError(
             f"{checkpoint_path(run)} holds another network than its recipe says "
@@ -227,13 +236,14 @@ def load_model(run: Path) -> tuple[LoDisc, RunState]:
 
 def load_optimizer(run: Path, model: LoDisc, optimizer: AdamW) -> None:
     """Load the optimiser's state of a checkpoint for the model it was saved with."""
-    tensors = _tensors(run, "optimizer.")
+    tensors = read_tensors(run, "optimizer.")
     for name, parameter in trained_parameters(model):
         optimizer.state[parameter] = {
             key: tensors[f"{key}.{name}"].to(parameter.device) for key in ("step", "exp_avg", "exp_avg_sq")
         }
 
 
-def _tensors(run: Path, prefix: str) -> dict[str, Tensor]:
+def read_tensors(run: Path, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a checkpoint whose names begin with `prefix`, without it: "model." or "optimizer."."""
     with _opened(checkpoint_path(run)) as file:
         return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118 (safe_open is no dict)

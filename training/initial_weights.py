@@ -9,7 +9,7 @@
 Layer scale is folded into the projections before it, which is the same function. Position embeddings of another grid
 are resampled. Whatever a file says of a layer that our network cannot do (a gated MLP, a norm of the keys) stops the
 start: the network would compute something else than the weights were trained for. Heads and other tensors without a
-place are reported.
+place are reported. A run of our own goes on with its heads, which `second_stage` does.
 
 Pickled files are read by torch's weights-only reader, which runs no code.
 """
@@ -18,7 +18,6 @@ import importlib
 import pickle
 import re
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,49 +27,17 @@ from torch import Tensor
 
 from encoder.errors import ConfigError, MissingExtraError
 from training.checkpoint import build_model
+from training.init_report import InitReport
 from training.key_layouts import OurTensors, to_our_names
 from training.model import LoDisc
 from training.positions import resize_positions
 from training.recipe import Recipe
+from training.second_stage import continue_run, is_run
 from training.vit import ENCODERS, VisionTransformer
 
 # How the sources begin that are fetched and not read from a file.
 TIMM, ADDRESSES = "timm:", ("http://", "https://")
 FETCHED = (TIMM, *ADDRESSES)
-
-
-@dataclass(frozen=True)
-class InitReport:
-    """What became of a file of weights.
-
-    Attributes:
-        source: where it came from.
-        layout: the key layout it was recognised as.
-        loaded: how many of our tensors it filled.
-        kept_random: our tensors that it does not have.
-        unused: its tensors that have no place here (heads, mask tokens).
-        resampled: the grids of the position embeddings, (theirs, ours), where they differ.
-    """
-
-    source: str
-    layout: str
-    loaded: int
-    kept_random: list[str]
-    unused: list[str]
-    resampled: tuple[int, int] | None
-
-    def lines(self) -> list[str]:
-        """The report for a person."""
-        lines = [f"initial weights: {self.loaded} tensors of {self.source} ({self.layout} layout)"]
-        if self.resampled is not None:
-            lines.append(
-                f"  position embeddings resampled from {self.resampled[0]} to {self.resampled[1]} patches a side"
-            )
-        if self.kept_random:
-            lines.append(f"  not in the file, left random: {', '.join(self.kept_random)}")
-        if self.unused:
-            lines.append(f"  in the file, without a place here: {', '.join(self.unused)}")
-        return lines
 
 
 def initial_model(recipe: Recipe) -> LoDisc:
@@ -87,6 +54,8 @@ def start_model(recipe: Recipe) -> tuple[LoDisc, InitReport | None]:
     model = build_model(recipe)
     if not recipe.init:
         return model, None
+    if is_run(recipe.init):
+        return model, continue_run(model, recipe, recipe.init)
     report = load_initial_weights(model.base.backbone, recipe.init)
     model.momentum.load_state_dict(model.base.state_dict())
     return model, report
@@ -138,7 +107,9 @@ def read_weights(source: str) -> dict[str, Tensor]:
         return _flatten(_fetch(source), source)
     path = Path(source)
     if not path.is_file():
-        raise ConfigError(f"initial weights {source} do not exist; give a file, an https address, or timm:NAME")
+        raise ConfigError(
+            f"initial weights {source} do not exist; give a file, a run of lodisc train, an https address, or timm:NAME"
+        )
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))

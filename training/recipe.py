@@ -35,7 +35,9 @@ class Recipe:
     """All settings of a training run; the defaults are the `paper` preset (lodisc-method, arXiv:2403.04066)."""
 
     encoder: str = _field("base", f"size of the ViT: {', '.join(ENCODERS)}")
-    init: str = _field("", "initial weights: a file, an https:// address, or timm:NAME; none if empty")
+    init: str = _field(
+        "", "initial weights: a run of lodisc train, a file, an https:// address, or timm:NAME; none if empty"
+    )
     image_size: int = _field(224, "side of a view in pixels")
     image_size_start: int = _field(
         0,
