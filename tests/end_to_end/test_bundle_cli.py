@@ -160,6 +160,7 @@ def test_register_in_bentoml_s_store_and_serve_from_there(folder, tmp_path):
         (["nowhere"], "nowhere holds no checkpoint.safetensors"),
         (["--init", "nothing.pth"], "initial weights nothing.pth do not exist"),
         (["--init", "BROKEN", "--encoder", "nano"], "is not a readable file of weights"),
+        (["--init", "RUN", "--encoder", "nano"], "is of a run of lodisc train; export it by `lodisc export"),
         (["--untrained", "--init", "nothing.pth"], "--untrained is the control"),
         (["RUN", "--out", "/proc/nowhere/bundle"], "cannot be written"),
         (["RUN", "--out", "BUNDLE"], "already exists; choose another --out, or say --overwrite"),
