@@ -70,12 +70,15 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(photos, tmp_path, 
         assert all(torch.equal(best[name], again[name]) for name in best)
 
 
-def test_compiled_encoders_train_to_the_same_weights_and_the_same_file(photos, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "changes", [{}, {"image_size_start": 32, "image_size": 64, "num_small_crops": 1, "small_crop_size": 16}], ids=len
+)
+def test_compiled_encoders_train_to_the_same_weights_and_the_same_file(photos, tmp_path, monkeypatch, changes):
     """Through torch.compile's tracing, with a backend that changes no arithmetic (the usual one rounds elsewhere)."""
     compile_module = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_module(self, backend="eager"))
     for run, compiled in (("plain", False), ("compiled", True)):
-        train(Recipe(**TINY), photos, tmp_path / run, device=CPU, compiled=compiled, quiet=True)
+        train(Recipe(**TINY | changes), photos, tmp_path / run, device=CPU, compiled=compiled, quiet=True)
     one, other = tensors(tmp_path / "plain"), tensors(tmp_path / "compiled")
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
