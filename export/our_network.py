@@ -8,7 +8,7 @@ from encoder.errors import ConfigError
 from encoder.manifest import OUTPUTS, Pruning
 from export.network import Network
 from export.serving_graph import ServingGraph
-from training.checkpoint import RunState, build_model, load_model
+from training.checkpoint import RunState, build_model, load_encoder
 from training.embedding import EmbeddingModel, serving_preprocessing
 from training.initial_weights import InitReport, start_model
 from training.recipe import Recipe, recipe_from_values, recipe_values
@@ -24,7 +24,7 @@ def run_network(run: Path, *, untrained: bool = False) -> Network:
     Raises:
         ConfigError: no checkpoint, or one that cannot be read.
     """
-    model, state = load_model(run)
+    model, state = load_encoder(run)
     recipe = state.recipe
     if untrained:
         model = build_model(recipe)
@@ -96,7 +96,7 @@ def _network(
         patch_grid=(backbone.grid_size, backbone.grid_size),
         depth=len(backbone.blocks),
         source=source,
-        feature=recipe.feature,
+        feature=model.description,
         licence=licence,
         trained_on=trained_on,
         domain=domain,

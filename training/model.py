@@ -17,6 +17,7 @@ from training.distributed import SyncBatchNorm1d, first_row, gather_keys
 from training.losses import info_nce
 from training.pivotal import fuse_attention, kept_patches, pivotal_mask, random_mask, zero_masked
 from training.vit import Features, VisionTransformer
+from training.whitening import Whitening
 
 LOCAL_BRANCHES = ("zero", "drop", "random", "none")
 
@@ -76,6 +77,7 @@ class LoDisc(nn.Module):
         momentum_updates: moves of the momentum encoder a step. More than one re-expresses the published code, where
             the second comes before the masks, the third before the local keys and any other after the losses.
         micro_batch: views that go through the base encoder at once; 0 for all.
+        whitening: of the embedding, learnt beside the method and no part of it; None for none.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class LoDisc(nn.Module):
         predictor_dropout: float = 0.0,
         momentum_updates: int = 1,
         micro_batch: int = 0,
+        whitening: Whitening | None = None,
     ) -> None:
         super().__init__()
         self.local, self.keep_ratio, self.temperature = local, keep_ratio, temperature
@@ -102,6 +105,7 @@ class LoDisc(nn.Module):
             self.base = Encoder(backbone, build_mlp(3, backbone.width, hidden_dim, projection_dim))
         self.predictor = build_mlp(2, projection_dim, hidden_dim, projection_dim, predictor_dropout)
         self.momentum = copy.deepcopy(self.base).requires_grad_(False)
+        self.whitening = whitening
 
     def forward(self, view1_B3SS: Tensor, view2_B3SS: Tensor, momentum: float, generator: torch.Generator) -> Losses:
         """One step of the method up to the loss; also moves the momentum encoder.

@@ -96,6 +96,11 @@ class Recipe:
         "which feature becomes the embedding at export: cls, mean (of the patches), projector, predictor, or "
         "several joined by +",
     )
+    whitening: float = _field(
+        0.0,
+        "0 to 1: the embedding's mean is taken away and its principal directions are divided by their spread to this "
+        "power, learnt from the training pictures without labels; 0 leaves the feature as it is",
+    )
 
     def __post_init__(self) -> None:
         """Check each range; ConfigError names the field, what it is and what it must be."""
@@ -156,7 +161,7 @@ class Recipe:
         _require(self.jitter[3] <= 0.5 and min(self.jitter) >= 0, "jitter", self.jitter, "at least 0, hue <= 0.5")
         for name in ("predictor_dropout", "holdout"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        for name in ("momentum", "warmup", "jitter_prob", "greyscale_prob", "flip_prob"):
+        for name in ("momentum", "warmup", "whitening", "jitter_prob", "greyscale_prob", "flip_prob"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         for name in ("blur_prob", "solarise_prob"):
             _require(all(0 <= share <= 1 for share in getattr(self, name)), name, getattr(self, name), "in [0, 1]")

@@ -124,6 +124,8 @@ def train(
                 saver.save_if_due(step)
                 if totals.stop:
                     break
+            if world.is_first:
+                monitor.learn_whitening()
             saver.save(step)
         wait_for_all()
     return RunResult(step, num_steps, totals is not None and totals.stop, record.best_map)
