@@ -21,6 +21,7 @@ from torch.optim import AdamW
 from encoder.errors import ConfigError, TrainingError
 from training.model import LoDisc
 from training.recipe import Recipe, recipe_from_values, recipe_values
+from training.stem_statistics import scale_residuals
 from training.vit import ENCODERS, build_vit
 from training.whitening import Whitening
 
@@ -63,6 +64,8 @@ def build_model(recipe: Recipe) -> LoDisc:
             positions=recipe.positions,
             num_registers=recipe.num_registers,
         )
+        if recipe.residual_scale != 1:
+            scale_residuals(backbone, recipe.residual_scale)
         return LoDisc(
             backbone,
             local=recipe.local,
