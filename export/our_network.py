@@ -8,7 +8,7 @@ from encoder.errors import ConfigError
 from encoder.manifest import OUTPUTS, Pruning
 from export.network import Network
 from export.serving_graph import ServingGraph
-from training.checkpoint import RunState, build_model, load_model
+from training.checkpoint import RunState, build_model, load_encoder
 from training.embedding import EmbeddingModel, serving_preprocessing
 from training.init_report import InitReport
 from training.initial_weights import start_model
@@ -26,7 +26,7 @@ def run_network(run: Path, *, untrained: bool = False) -> Network:
     Raises:
         ConfigError: no checkpoint, or one that cannot be read.
     """
-    model, state = load_model(run)
+    model, state = load_encoder(run)
     recipe = state.recipe
     if untrained:
         model = build_model(recipe)
@@ -100,7 +100,7 @@ def _network(
         patch_grid=(backbone.grid_size, backbone.grid_size),
         depth=len(backbone.blocks),
         source=source,
-        feature=recipe.feature,
+        feature=model.description,
         licence=licence,
         trained_on=trained_on,
         domain=domain,

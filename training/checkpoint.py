@@ -21,7 +21,9 @@ from torch.optim import AdamW
 from encoder.errors import ConfigError, TrainingError
 from training.model import LoDisc
 from training.recipe import Recipe, recipe_from_values, recipe_values
-from training.vit import build_vit
+from training.stem_statistics import scale_residuals
+from training.vit import ENCODERS, build_vit
+from training.whitening import Whitening
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 BEST_NAME = "best.safetensors"
@@ -62,6 +64,8 @@ def build_model(recipe: Recipe) -> LoDisc:
             positions=recipe.positions,
             num_registers=recipe.num_registers,
         )
+        if recipe.residual_scale != 1:
+            scale_residuals(backbone, recipe.residual_scale)
         return LoDisc(
             backbone,
             local=recipe.local,
@@ -74,7 +78,18 @@ def build_model(recipe: Recipe) -> LoDisc:
             momentum_updates=recipe.momentum_updates,
             micro_batch=recipe.micro_batch,
             repeats=recipe.repeats,
+            whitening=_whitening(recipe),
         )
+
+
+def _whitening(recipe: Recipe) -> Whitening | None:
+    if recipe.whitening == 0:
+        return None
+    has_head = recipe.projector != "none"
+    num_dims = {"projector": recipe.projection_dim, "predictor": recipe.projection_dim} if has_head else {}
+    width = ENCODERS[recipe.encoder][0]
+    dim = sum(num_dims.get(name, width) for name in recipe.feature.split("+"))
+    return Whitening(recipe.feature, dim, recipe.whitening)
 
 
 def save_checkpoint(
@@ -231,6 +246,21 @@ def load_model(run: Path) -> tuple[LoDisc, RunState]:
             f"{checkpoint_path(run)} holds another network than its recipe says "
             f"({str(error).splitlines()[1].strip() if chr(10) in str(error) else error})"
         ) from error
+    return model, state
+
+
+def load_encoder(run: Path) -> tuple[LoDisc, RunState]:
+    """`load_model` for whoever wants embeddings: what the recipe asks for after training has to be there too.
+
+    Raises:
+        ConfigError: as `load_model`; or the run was killed before it learnt its whitening.
+    """
+    model, state = load_model(run)
+    if model.whitening is not None and not model.whitening.is_learnt:
+        raise ConfigError(
+            f"{checkpoint_path(run)} was saved at step {state.step} of a run that was killed, without a whitening; "
+            "start the run again: it is learnt at the end, and when Ctrl-C stops the run"
+        )
     return model, state
 
 

@@ -20,7 +20,7 @@ from encoder.errors import PictureError, SourceError
 from encoder.histogram import color_histogram
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import preprocess
-from training.checkpoint import build_model, load_model
+from training.checkpoint import build_model, load_encoder
 from training.embedding import EmbeddingModel, serving_preprocessing
 from training.initial_weights import initial_model
 from training.layouts import decode_listed, list_split
@@ -143,7 +143,7 @@ def run_embedders(
 
     "initial weights" is what the run began from, where its recipe names any; "untrained" has random weights.
     """
-    model, state = load_model(run)
+    model, state = load_encoder(run)
     embedders: dict[str, Embedder] = {"encoder": RunEmbedder(model, state.recipe, device, feature)}
     if baselines:
         if state.recipe.init:

@@ -19,6 +19,7 @@ from training.augmentation import MEAN, STD, normalise
 from training.model import LoDisc
 from training.pivotal import fuse_attention
 from training.vit import Features, VisionTransformer
+from training.whitening import Whitening
 
 
 def serving_preprocessing(image_size: int) -> Preprocessing:
@@ -41,6 +42,7 @@ class EmbeddingModel(nn.Module):
         feature: one of `training.recipe.FEATURES`, or several joined by +.
         projector: only for the features projector and predictor.
         predictor: only for the feature predictor.
+        whitening: what makes the embedding of the feature; the feature itself is the embedding if None.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class EmbeddingModel(nn.Module):
         feature: str,
         projector: nn.Module | None = None,
         predictor: nn.Module | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.feature = feature
         self.projector = projector
         self.predictor = predictor
+        self.whitening = whitening
 
     @classmethod
     def from_lodisc(cls, model: LoDisc, feature: str) -> "EmbeddingModel":
@@ -62,11 +66,15 @@ class EmbeddingModel(nn.Module):
         parts = feature.split("+")
         needs_predictor = "predictor" in parts
         needs_projector = needs_predictor or "projector" in parts
+        # Learnt for one feature; of a network that has not learnt it (its initial weights) there is nothing to apply.
+        whitening = model.whitening
+        is_whitened = whitening is not None and whitening.feature == feature and bool(whitening.is_learnt)
         return cls(
             model.base.backbone,
             feature,
             model.base.projector if needs_projector else None,
             model.predictor if needs_predictor else None,
+            whitening if is_whitened else None,
         ).eval()
 
     @property
@@ -74,6 +82,15 @@ class EmbeddingModel(nn.Module):
         """D of the embedding."""
         heads = {"projector": self.projector, "predictor": self.predictor}
         return sum(_out_dim(heads.get(name)) or self.backbone.width for name in self.feature.split("+"))
+
+    @property
+    def description(self) -> str:
+        """What the embedding is, in words."""
+        return (
+            self.feature
+            if self.whitening is None
+            else f"{self.feature}, whitened to the power {self.whitening.power:g}"
+        )
 
     def forward(self, pixels_BSS3: Tensor) -> tuple[Tensor, Tensor]:
         """Embed pictures.
@@ -91,6 +108,11 @@ class EmbeddingModel(nn.Module):
         return self.embedding(features), attention_BP
 
     def embedding(self, features: Features) -> Tensor:
+        """The embedding of length 1, float32, shape (B, D)."""
+        joined_BD = self.joined(features)
+        return joined_BD if self.whitening is None else self.whitening(joined_BD)
+
+    def joined(self, features: Features) -> Tensor:
         """The feature at length 1, float32, shape (B, D); joined features weigh the same."""
         parts = [functional.normalize(self._part(features, name).float(), dim=1) for name in self.feature.split("+")]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1) * len(parts) ** -0.5

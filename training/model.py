@@ -26,6 +26,7 @@ from training.distributed import SyncBatchNorm1d, first_row, frozen_statistics, 
 from training.losses import info_nce, repeated_pictures
 from training.pivotal import fuse_attention, kept_patches, pivotal_mask, random_mask, zero_masked
 from training.vit import Features, VisionTransformer
+from training.whitening import Whitening
 
 LOCAL_BRANCHES = ("zero", "drop", "random", "none")
 
@@ -86,6 +87,7 @@ class LoDisc(nn.Module):
             the second comes before the masks, the third before the local keys and any other after the losses.
         micro_batch: views that go through the base encoder at once; 0 for all.
         repeats: rows of a batch, side by side over all processes, that come from one picture.
+        whitening: of the embedding, learnt beside the method and no part of it; None for none.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class LoDisc(nn.Module):
         momentum_updates: int = 1,
         micro_batch: int = 0,
         repeats: int = 1,
+        whitening: Whitening | None = None,
     ) -> None:
         super().__init__()
         self.local, self.keep_ratio, self.temperature = local, keep_ratio, temperature
@@ -113,6 +116,7 @@ class LoDisc(nn.Module):
             self.base = Encoder(backbone, build_mlp(3, backbone.width, hidden_dim, projection_dim))
         self.predictor = build_mlp(2, projection_dim, hidden_dim, projection_dim, predictor_dropout)
         self.momentum = copy.deepcopy(self.base).requires_grad_(False)
+        self.whitening = whitening
 
     def forward(
         self,

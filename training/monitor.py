@@ -23,6 +23,7 @@ from training.mask_pictures import mask_sheet
 from training.model import LoDisc
 from training.pictures import PictureStore
 from training.pivotal import fuse_attention, pivotal_mask
+from training.whitening import NUM_LEARNT_FROM
 
 NUM_SAMPLE = 256
 NUM_DRAWN = 16
@@ -109,7 +110,16 @@ class Monitor:
         if self.held_out is None:
             return None
         store, labels = self.held_out
+        self.learn_whitening()
         return leave_one_out(self._embeddings(store, np.arange(len(store))).numpy(), labels)
+
+    def learn_whitening(self) -> None:
+        """Learn the whitening of the embedding anew, if the recipe asks for one, from the training pictures."""
+        whitening = self.model.whitening
+        if whitening is None:
+            return
+        rows = np.unique(np.linspace(0, len(self.store) - 1, min(NUM_LEARNT_FROM, len(self.store))).astype(int))
+        whitening.learn(self._embeddings(self.store, rows, whitened=False).to(whitening.mean_D.device))
 
     @torch.no_grad()
     def mask_picture(self) -> NDArray[np.uint8]:
@@ -128,16 +138,17 @@ class Monitor:
         return centre_views(pixels.permute(0, 3, 1, 2).float() / 255, aspect, self.image_size)
 
     @torch.no_grad()
-    def _embeddings(self, store: PictureStore, rows: NDArray[np.int_]) -> Tensor:
-        """The run's feature as export gives it, float32, on the CPU, shape (N, D)."""
-        embedding = EmbeddingModel.from_lodisc(self.model, self.feature)
+    def _embeddings(self, store: PictureStore, rows: NDArray[np.int_], *, whitened: bool = True) -> Tensor:
+        """The run's feature as export gives it, or as it is before whitening, float32, on the CPU, shape (N, D)."""
+        model = EmbeddingModel.from_lodisc(self.model, self.feature)
+        make = model.embedding if whitened else model.joined
         cls_only = "mean" not in self.feature.split("+")
         parts = []
         try:
             for start in range(0, len(rows), BATCH_SIZE):
                 views = normalise(self._views(store, rows[start : start + BATCH_SIZE]))
                 # `forward` and not a call, as in `_cls`.
-                parts.append(embedding.embedding(embedding.backbone.forward(views, cls_only=cls_only)).cpu())
+                parts.append(make(model.backbone.forward(views, cls_only=cls_only)).cpu())
         finally:
             self.model.train()  # the parts are the model's own, now in eval mode
         return torch.cat(parts)

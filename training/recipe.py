@@ -48,6 +48,13 @@ class Recipe:
     stem: str = _field(
         "patch", "how a patch becomes a token: patch (one projection) or conv (strided 3 x 3 convolutions)"
     )
+    stem_init: str = _field(
+        "random",
+        "filters of the stem at the start: random, or pca (needs stem conv): from statistics of the training pictures",
+    )
+    residual_scale: float = _field(
+        1.0, "what each block adds to its tokens at the start is multiplied by this: below 1 begins near the stem"
+    )
     positions: str = _field("sincos", "positions: sincos (added, then trained) or rope (rotary, as DINOv3)")
     num_registers: int = _field(0, "register tokens (DINOv2 with registers and DINOv3 have 4)")
     num_heads: int = _field(0, "attention heads; 0 for as many as the size has (MoCo v3's ViT-S has 12)")
@@ -120,6 +127,11 @@ class Recipe:
         "which feature becomes the embedding at export: cls, mean (of the patches), projector, predictor, or "
         "several joined by +",
     )
+    whitening: float = _field(
+        0.0,
+        "0 to 1: the embedding's mean is taken away and its principal directions are divided by their spread to this "
+        "power, learnt from the training pictures without labels; 0 leaves the feature as it is",
+    )
 
     def __post_init__(self) -> None:
         """Check each range; ConfigError names the field, what it is and what it must be."""
@@ -131,6 +143,11 @@ class Recipe:
         _require(
             self.stem == "patch" or self.patch_size.bit_count() == 1,
             "patch_size", self.patch_size, "a power of two with stem conv",
+        )  # fmt: skip
+        _require(self.stem_init in STEM_INITS, "stem_init", self.stem_init, f"one of {', '.join(STEM_INITS)}")
+        _require(
+            self.stem_init == "random" or (self.stem == "conv" and not self.init),
+            "stem_init", self.stem_init, "random, unless stem is conv and init is empty",
         )  # fmt: skip
         _require(
             is_feature(self.feature), "feature", self.feature, f"one of {', '.join(FEATURES)}, or several joined by +"
@@ -212,7 +229,7 @@ class Recipe:
         _require(self.jitter[3] <= 0.5 and min(self.jitter) >= 0, "jitter", self.jitter, "at least 0, hue <= 0.5")
         for name in ("predictor_dropout", "holdout"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        for name in ("momentum", "warmup", "jitter_prob", "greyscale_prob", "flip_prob"):
+        for name in ("momentum", "warmup", "whitening", "residual_scale", "jitter_prob", "greyscale_prob", "flip_prob"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         for name in ("blur_prob", "solarise_prob"):
             _require(all(0 <= share <= 1 for share in getattr(self, name)), name, getattr(self, name), "in [0, 1]")
@@ -223,6 +240,7 @@ class Recipe:
         return self.batch_size // self.repeats
 
 
+STEM_INITS = ("random", "pca")
 PRECISIONS = ("fp32", "bf16", "auto")
 PROJECTORS = ("mlp", "none")
 FEATURES = ("cls", "mean", "projector", "predictor")

@@ -3,11 +3,13 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch.optim import AdamW
 
 from encoder.errors import ConfigError
+from training.augmentation import centre_views, normalise
 from training.checkpoint import (
     CHECKPOINT_NAME,
     RunState,
@@ -20,13 +22,15 @@ from training.checkpoint import (
 from training.distributed import World
 from training.initial_weights import start_model
 from training.model import LoDisc
+from training.pictures import PictureStore
 from training.recipe import Recipe
+from training.stem_statistics import BATCH_SIZE, NUM_PICTURES, learn_stem
 
 logger = logging.getLogger(__name__)
 
 
 def start_or_resume(
-    recipe: Recipe, run: Path, data: Path, num_pictures: int, device: torch.device, world: World
+    recipe: Recipe, run: Path, data: Path, store: PictureStore, device: torch.device, world: World
 ) -> tuple[LoDisc, AdamW, RunState]:
     """Model and optimiser at the run's last checkpoint, or at step 0.
 
@@ -38,9 +42,9 @@ def start_or_resume(
     resumes = False
     if world.is_first:
         resumes = (run / CHECKPOINT_NAME).is_file()
-        model, state = _resumed(recipe, run, data, num_pictures) if resumes else _fresh(recipe, run, data, num_pictures)
+        model, state = _resumed(recipe, run, data, len(store)) if resumes else _fresh(recipe, run, data, store)
     else:
-        model, state = build_model(recipe), RunState(recipe, 0, str(data.resolve()), num_pictures, 0.0)
+        model, state = build_model(recipe), RunState(recipe, 0, str(data.resolve()), len(store), 0.0)
     model.to(device).train()
     parameters = [parameter for _, parameter in trained_parameters(model)]
     optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
@@ -51,13 +55,27 @@ def start_or_resume(
     return model, optimizer, state
 
 
-def _fresh(recipe: Recipe, run: Path, data: Path, num_pictures: int) -> tuple[LoDisc, RunState]:
+def _fresh(recipe: Recipe, run: Path, data: Path, store: PictureStore) -> tuple[LoDisc, RunState]:
     model, report = start_model(recipe)
     if report is not None:
         text = "\n".join(report.lines())
         logger.warning("%s", text)
         (run / "initial_weights.txt").write_text(text + "\n", encoding="utf-8")
-    return model, RunState(recipe, 0, str(data.resolve()), num_pictures, 0.0)
+    if recipe.stem_init == "pca":
+        learn_stem(model.base.backbone, _pictures(store, recipe.image_size), recipe.seed)
+        model.momentum.load_state_dict(model.base.state_dict())
+    return model, RunState(recipe, 0, str(data.resolve()), len(store), 0.0)
+
+
+def _pictures(store: PictureStore, image_size: int) -> torch.Tensor:
+    """Training pictures spread over all of them, as a server sees them, normalised, shape (B, 3, S, S)."""
+    rows = np.unique(np.linspace(0, len(store) - 1, min(NUM_PICTURES, len(store))).astype(int))
+    pixels, aspect = torch.from_numpy(store.pixels_NQQ3[rows]), torch.from_numpy(store.aspect_N[rows])
+    views = (
+        centre_views(some.permute(0, 3, 1, 2).float() / 255, their_aspect, image_size)
+        for some, their_aspect in zip(pixels.split(BATCH_SIZE), aspect.split(BATCH_SIZE), strict=True)
+    )
+    return normalise(torch.cat(list(views)))
 
 
 def _resumed(recipe: Recipe, run: Path, data: Path, num_pictures: int) -> tuple[LoDisc, RunState]:

@@ -93,7 +93,7 @@ def train(
     with _write_faults(run), process_group(world, device):
         store, held_out = _open_pictures(recipe, data, run, world, max_unreadable)
         steps_per_epoch = count_steps(len(store), recipe.batch_size, data, recipe.repeats)
-        model, optimizer, state = start_or_resume(recipe, run, data, len(store), device, world)
+        model, optimizer, state = start_or_resume(recipe, run, data, store, device, world)
         if compiled:
             model.base.backbone.compile()
             model.momentum.backbone.compile()
@@ -130,6 +130,8 @@ def train(
                 saver.save_if_due(step)
                 if totals.stop:
                     break
+            if world.is_first:
+                monitor.learn_whitening()
             saver.save(step)
         wait_for_all()
     return RunResult(step, num_steps, totals is not None and totals.stop, record.best_map)
