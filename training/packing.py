@@ -30,6 +30,7 @@ from training.packs import (
     PackFile,
     PackIndex,
     read_index,
+    require_whole,
     write_index,
 )
 from training.picture_sets import PictureSet
@@ -75,26 +76,39 @@ class _Source:
 
 
 def pack_sets(
-    sets: Sequence[PictureSet], settings: PackSettings, folder: Path, tell: Callable[[str], None] = lambda _: None
+    sets: Sequence[PictureSet],
+    settings: PackSettings,
+    folder: Path,
+    *,
+    may_replace: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> PackIndex:
     """Write the packs of some sets into `folder`, or leave what is there if it is of the same files and settings.
 
     Args:
         sets: what to pack.
         settings: how.
-        folder: of packs.json; what it held of other packs is replaced.
+        folder: of packs.json.
+        may_replace: whether packs of other files or settings there may be replaced.
         tell: called with a line before each step that takes long.
 
     Raises:
         SourceError: a set has no pictures, or too many cannot be decoded.
-        ConfigError: the pictures do not fit as asked, or a gallery set is not one of the sets.
+        ConfigError: the pictures do not fit as asked, a gallery set is not one of the sets, or there are other packs
+            that may not be replaced.
     """
     _check(sets, settings)
     files = [(each, part, path) for each in sets for part, root in _parts(each) for path in list_pictures(root)]
     fingerprint = _fingerprint(settings, files)
-    if (folder / INDEX_NAME).is_file() and (found := read_index(folder)).fingerprint == fingerprint:
+    found = _whole_packs(folder)
+    if found is not None and found.fingerprint == fingerprint:
         tell(f"the packs in {folder} are of these pictures already")
         return found
+    if found is not None and not may_replace:
+        raise ConfigError(
+            f"{folder} holds packs of other pictures or settings, which the run beside it was trained on; "
+            "choose another --out, or leave out --data to go on with them"
+        )
     tell(f"reading {len(files)} pictures of {', '.join(each.name for each in sets)}")
     sources, num_unlabelled = _sources(files, settings.labelled)
     quality = _first_quality(sources, settings, tell)
@@ -117,6 +131,20 @@ def pack_sets(
             shutil.rmtree(folder, ignore_errors=True)
             fresh.rename(folder)
             return index
+
+
+def _whole_packs(folder: Path) -> PackIndex | None:
+    """The packs that are there; None if there are none, or if one is damaged."""
+    if not (folder / INDEX_NAME).is_file():
+        return None
+    try:
+        index = read_index(folder)
+        for pack in index.packs:
+            require_whole(folder / pack.file, pack)
+    except SourceError as error:
+        logger.warning("packing again: %s", error)
+        return None
+    return index
 
 
 def _check(sets: Sequence[PictureSet], settings: PackSettings) -> None:

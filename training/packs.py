@@ -154,7 +154,7 @@ def unpack(folder: Path, part: str, out: Path) -> Path:
     if not packs:
         raise SourceError(f"{folder} has no {part} packs; pack a data folder whose sets have {part}/")
     for pack in packs:
-        _require_whole(folder / pack.file, pack)
+        require_whole(folder / pack.file, pack)
     marker, wanted = out / f"{part}.json", json.dumps([pack.sha256 for pack in packs])
     if marker.is_file() and marker.read_text(encoding="utf-8") == wanted and (out / part).is_dir():
         return out / part
@@ -177,7 +177,12 @@ def gallery_labels(pictures: Path, name: str) -> dict[str, str]:
     return labels
 
 
-def _require_whole(path: Path, pack: PackFile) -> None:
+def require_whole(path: Path, pack: PackFile) -> None:
+    """Compare a pack with what packs.json says of it.
+
+    Raises:
+        SourceError: it is missing or damaged.
+    """
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
