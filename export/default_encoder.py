@@ -147,7 +147,7 @@ def _described(network: Network, index: PackIndex, document: dict[str, Any], set
         network,
         trained_on=f"{document['num_pictures']} {kind} pictures of {sets}, {document['recipe']['epochs']} epochs, "
         f"{document['seconds'] / 60:.0f} minutes",
-        domain=settings.domain or f"the sets {sets}" if len(index.sets) > 1 else sets,
+        domain=settings.domain or (f"the sets {sets}" if len(index.sets) > 1 else sets),
     )
 
 

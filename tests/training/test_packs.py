@@ -39,7 +39,16 @@ def pack(data, out, **settings):
 
 
 def tar_names(folder, index, part):
-    return [name for one in index.of(part) for name in tarfile.open(folder / one.file).getnames()]
+    names = []
+    for one in index.of(part):
+        with tarfile.open(folder / one.file) as tar:
+            names += tar.getnames()
+    return names
+
+
+def size(path):
+    with Image.open(path) as picture:
+        return picture.size
 
 
 def test_a_training_pack_says_nothing_of_labels(data, tmp_path):
@@ -70,7 +79,8 @@ def test_test_pictures_keep_their_labels_and_the_gallery_has_its_own(data, tmp_p
     by_file |= {tmp_path / "out" / "train" / name: label for name, label in gallery.items()}
     assert len(by_file) == 30
     for path, label in by_file.items():
-        colour = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3).mean(axis=0)
+        with Image.open(path) as picture:
+            colour = np.asarray(picture.convert("RGB")).reshape(-1, 3).mean(axis=0)
         assert np.argmax(colour) == np.argmax(COLOURS[label])
 
 
@@ -96,7 +106,7 @@ def test_pictures_are_shrunk_to_the_short_side_and_never_enlarged(data, tmp_path
     (data / "africa" / "train" / "small.png").write_bytes(file_bytes(drawn((9, 9, 9), 1, (40, 30))))
     pack(data, tmp_path / "packs", short_side=50)
     unpacked = unpack(tmp_path / "packs", "train", tmp_path / "out")
-    sizes = sorted(Image.open(path).size for path in unpacked.iterdir())
+    sizes = sorted(map(size, unpacked.iterdir()))
     assert sizes == [(40, 30), *[(67, 50)] * 15, (100, 50)]
 
 
