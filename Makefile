@@ -1,10 +1,10 @@
 # Everything runs in .venv, made here. `make setup` installs what serving needs; `make test` adds torch for the CPU.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 PORT ?= 3000
+OUT ?= default-encoder
 VENV := .venv
 BIN := $(VENV)/bin
 
-OUT ?= default-encoder
 .PHONY: setup demo default-encoder test check bench gpu-check clean
 
 setup: $(VENV)/.serving

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from lean_machine import allowed_modules
 from pictures import drawn, file_bytes
 
 from encoder.bundle import Bundle
@@ -30,7 +31,7 @@ patch_size = 16
 hidden_dim = 32
 projection_dim = 16
 local = "drop"
-epochs = 150
+epochs = 80
 batch_size = 8
 lr = 1e-3
 """
@@ -87,14 +88,14 @@ def work(data):
     training.send_signal(signal.SIGTERM)
     out, err = training.communicate(timeout=60)
     assert training.returncode == 130, err
-    step = int(re.search(r"stopped at step (\d+) of 450, saved; the same command goes on", out)[1])
-    assert 0 < step < 450
+    step = int(re.search(r"stopped at step (\d+) of 240, saved; the same command goes on", out)[1])
+    assert 0 < step < 240
     assert not (there / "figures.json").exists()
 
     training = lean("train", "evaluate", "--out", there, *recipe)
     out, err = training.communicate(timeout=200)
     assert training.returncode == 0, err
-    assert "trained 450 of 450 steps" in out
+    assert "trained 240 of 240 steps" in out
     assert "tensorboardX is not installed, so there will be no" in err
     for name in ("run", "figures.json"):
         (shutil.copytree if (there / name).is_dir() else shutil.copyfile)(there / name, here / name)
@@ -103,18 +104,16 @@ def work(data):
 
 def test_the_lean_machine_lacks_what_it_should():
     """Otherwise the run on it shows nothing."""
-    code = "import sys, lean_machine; sys.meta_path.insert(0, lean_machine.LeanMachine()); import {}"
-    for module, there in (("torch, numpy, PIL, safetensors", True), ("scipy", False), ("onnxruntime", False)):
-        for name in module.split(", "):
-            command = [sys.executable, "-c", code.format(name)]
-            done = subprocess.run(command, cwd=LEAN.parent, capture_output=True, text=True, check=False)
-            assert (done.returncode == 0) == there, (name, done.stderr)
+    there = allowed_modules()
+    assert {"torch", "numpy", "PIL", "safetensors", "training"} <= there
+    for name in ("scipy", "tensorboardX", "rich", "tomli_w", "onnx", "onnxruntime", "timm", "bentoml", "faiss"):
+        assert name not in there
 
 
 def test_figures_are_those_of_the_run_by_each_sets_own_protocol(work, data):
     figures = json.loads((work / "figures.json").read_text())
     state = read_state(work / "run")
-    assert figures["checkpoint"]["step"] == state.step == 450
+    assert figures["checkpoint"]["step"] == state.step == 240
     assert figures["recipe"]["seed"] == 0
     fields, shelves = figures["sets"]["fields"], figures["sets"]["shelves"]
     assert (fields["protocol"], fields["num_queries"]) == ("leave one out in test", 12)
@@ -143,7 +142,7 @@ def test_export_at_home_writes_a_bundle_as_small_as_asked_in_parts(work, capsys)
     assert "weights stored as float16" in bundle.manifest.variants["fp32"].method
     assert bundle.manifest.variants["fp32"].parity["rounding_cosine"] >= 0.999
     assert (bundle.manifest.licence, bundle.manifest.domain) == ("research use only", "painted fields")
-    assert bundle.manifest.trained_on.startswith("25 unlabelled pictures of fields, shelves, 150 epochs")
+    assert bundle.manifest.trained_on.startswith("25 unlabelled pictures of fields, shelves, 80 epochs")
     assert out.count("verified on") == 2
     # What the card says is what figures.json says.
     figures, card = json.loads((work / "figures.json").read_text()), (work / "bundle" / "README.md").read_text()
@@ -246,6 +245,6 @@ def test_make_passes_on_what_is_asked_for():
     done = subprocess.run(
         ["make", "-n", "default-encoder", *variables], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    (line,) = [line for line in done.stdout.splitlines() if "lodisc default-encoder" in line]
+    (line,) = re.findall(r"lodisc default-encoder (.*)", done.stdout.replace("\\\n", " "))
     expected = '--out "enc" --data "my sets" --recipe "quick" --epochs 7 --parts --seed 3'
-    assert line.split("default-encoder ", 1)[1] == expected
+    assert line.split() == expected.split()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 OURS = {"lodisc", "encoder", "training", "export"}
 INSTALLED = ("torch", "numpy", "pillow", "safetensors")
@@ -31,27 +32,37 @@ def with_requirements(names: Sequence[str]) -> set[str]:
     return found
 
 
-class LeanMachine:
-    """A finder that finds nothing of what is not there."""
+def allowed_modules() -> set[str]:
+    """Top-level modules that such a machine has."""
+    there = with_requirements(INSTALLED)
+    allowed = OURS | {"__main__"} | set(sys.stdlib_module_names)
+    for module, distributions in importlib.metadata.packages_distributions().items():
+        if any(re.sub(r"[-_.]+", "-", one).lower() in there for one in distributions):
+            allowed.add(module)
+    return allowed
 
-    def __init__(self) -> None:
-        there = with_requirements(INSTALLED)
-        self._allowed = OURS | {"__main__"} | set(sys.stdlib_module_names)
-        for module, distributions in importlib.metadata.packages_distributions().items():
-            if any(re.sub(r"[-_.]+", "-", one).lower() in there for one in distributions):
-                self._allowed.add(module)
+
+class LeanFinder:
+    """A finder that does not find what is not there."""
+
+    def __init__(self, finder: Any, allowed: set[str]) -> None:
+        self._finder, self._allowed = finder, allowed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._finder, name)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         top = name.partition(".")[0]
-        if top in self._allowed or top.startswith("_sysconfigdata"):
+        if top not in self._allowed and not top.startswith("_sysconfigdata"):
             return None
-        raise ModuleNotFoundError(f"No module named {top!r}", name=top)
+        return self._finder.find_spec(name, path, target)
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, LeanMachine())
+    there = allowed_modules()
+    sys.meta_path[:] = [LeanFinder(finder, there) for finder in sys.meta_path]
     from lodisc.cli import main
 
     sys.exit(main(sys.argv[1:]))
