@@ -60,6 +60,7 @@ def fit_epochs(recipe: Recipe, data: Path, run: Path, device: torch.device, minu
 
     Raises:
         SourceError, ConfigError, TrainingError: as `train` would.
+        KeyboardInterrupt: the trial was told to stop.
     """
     estimate = estimate_run(recipe, data, device)
     trial = run.with_name(f".{run.name}.trial")
@@ -67,8 +68,9 @@ def fit_epochs(recipe: Recipe, data: Path, run: Path, device: torch.device, minu
     long = replace(recipe, epochs=math.ceil((WARM_UP_STEPS + num_trial) / estimate.steps_per_epoch) + 1)
     shutil.rmtree(trial, ignore_errors=True)
     try:
-        train(long, data, trial, device=device, max_steps=WARM_UP_STEPS, quiet=True)
-        train(long, data, trial, device=device, max_steps=WARM_UP_STEPS + num_trial, quiet=True)
+        for last in (WARM_UP_STEPS, WARM_UP_STEPS + num_trial):
+            if train(long, data, trial, device=device, max_steps=last, quiet=True).interrupted:
+                raise KeyboardInterrupt
         lines = [json.loads(line) for line in (trial / "log.jsonl").read_text(encoding="utf-8").splitlines()]
         trial_s = recipe.batch_size / lines[-1]["pictures_per_s"]
         if not (run / "pictures").exists():
