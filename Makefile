@@ -1,10 +1,11 @@
 # Everything runs in .venv, made here. `make setup` installs what serving needs; `make test` adds torch for the CPU.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 PORT ?= 3000
+OUT ?= default-encoder
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check bench gpu-check clean
+.PHONY: setup demo default-encoder test check bench gpu-check clean
 
 setup: $(VENV)/.serving
 
@@ -22,6 +23,10 @@ $(VENV)/.dev: $(VENV)/.serving
 
 demo: setup ## draw the demo insects, index them, serve them on 127.0.0.1:$(PORT)
 	$(BIN)/lodisc demo --port $(PORT)
+
+default-encoder: $(VENV)/.dev ## an encoder from the pictures in DATA, in OUT: RECIPE= EPOCHS= MINUTES= PARTS=1 OPTIONS="..."
+	$(BIN)/lodisc default-encoder --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(RECIPE),--recipe "$(RECIPE)") \
+	  $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PARTS),--parts) $(OPTIONS)
 
 check: $(VENV)/.dev ## style, types, and who may import whom
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from encoder.errors import ParityError, PictureError, UnsupportedFormatError
 from encoder.golden import Reference
 from encoder.image_encoder import Encoded, ImageEncoder
+from encoder.manifest import Variant
 
 BATCH_SIZES = (1, 3, 8, 32)
 
@@ -123,6 +124,13 @@ def _embedding(answer: Encoded | PictureError, name: str) -> NDArray[np.float32]
     if not np.isfinite(found_D).all():
         raise ParityError(f"the embedding of picture {name} holds numbers that are not finite (overflow)")
     return found_D
+
+
+def tolerance_of(variant: Variant) -> Tolerance:
+    """fp32 and fp16 move an answer by rounding alone; the others are held to what was measured at export."""
+    if variant.precision in TOLERANCES and variant.pruning is None:
+        return TOLERANCES[variant.precision]
+    return measured_tolerance(variant.parity)
 
 
 def measured_tolerance(figures: dict[str, float]) -> Tolerance:

@@ -53,6 +53,7 @@ class ExportOptions:
         num_pictures: most pictures that variants are compared on.
         name, domain, licence: of the bundle; "" takes what the network says.
         figures: measurements to store, as name -> value.
+        sections: Markdown for the model card, in place of its list of figures.
         overwrite: replace a bundle that is already there.
     """
 
@@ -69,6 +70,7 @@ class ExportOptions:
     domain: str = ""
     licence: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
+    sections: str = ""
     overwrite: bool = False
 
 
@@ -177,7 +179,7 @@ class _Draft:
         manifest = self._manifest(hashlib.sha256(golden).hexdigest())
         files: dict[str, bytes | Path] = {path.name: path for path in self.folder.iterdir() if path.suffix != ".json"}
         files[GOLDEN_NAME] = golden
-        files[CARD_NAME] = model_card(manifest).encode()
+        files[CARD_NAME] = model_card(manifest, self.options.sections).encode()
         write_bundle(out, manifest, files, overwrite=self.options.overwrite)
         return ExportReport(manifest, self.parity, self.retrieval, self.trials)
 

@@ -7,12 +7,17 @@ from encoder.manifest import Manifest, Variant
 CARD_NAME = "README.md"
 
 
-def model_card(manifest: Manifest) -> str:
-    """The page, Markdown."""
-    return "\n".join(_lines(manifest)) + "\n"
+def model_card(manifest: Manifest, sections: str = "") -> str:
+    """The page, Markdown.
+
+    Args:
+        manifest: of the bundle.
+        sections: Markdown that tells of the figures and more, in place of the manifest's list of figures.
+    """
+    return "\n".join(_lines(manifest, sections)) + "\n"
 
 
-def _lines(manifest: Manifest) -> Iterator[str]:
+def _lines(manifest: Manifest, sections: str) -> Iterator[str]:
     preprocessing = manifest.preprocessing
     yield f"# {manifest.name}"
     yield ""
@@ -41,7 +46,10 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for name, variant in manifest.variants.items():
         yield _variant_row(name, variant)
-    if manifest.figures:
+    if sections:
+        yield ""
+        yield sections
+    elif manifest.figures:
         yield ""
         yield "## Measured"
         yield ""

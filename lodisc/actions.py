@@ -19,6 +19,7 @@ class Action:
         help: what `--help` says, with examples.
         run: does it and returns the exit code.
         add_arguments: declares what it takes beside its object.
+        add_object: declares its object, where that is another than the other actions'.
     """
 
     name: str
@@ -26,12 +27,13 @@ class Action:
     help: str
     run: Callable[[argparse.Namespace], int]
     add_arguments: Callable[[argparse.ArgumentParser], None] = _no_arguments
+    add_object: Callable[[argparse.ArgumentParser], object] | None = None
 
 
 def add_actions(
     parser: argparse.ArgumentParser, actions: Sequence[Action], add_object: Callable[[argparse.ArgumentParser], object]
 ) -> None:
-    """Declare the actions of a subcommand, each of which first takes what `add_object` declares."""
+    """Declare the actions of a subcommand, each of which first takes what `add_object` declares, or its own."""
     subparsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for action in actions:
         added = subparsers.add_parser(
@@ -40,7 +42,7 @@ def add_actions(
             description=action.help,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        add_object(added)
+        (action.add_object or add_object)(added)
         action.add_arguments(added)
         added.set_defaults(action_handler=action.run)
 

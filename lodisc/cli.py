@@ -21,7 +21,8 @@ COMMANDS = {
     "train": "train an encoder on a folder of unlabelled pictures",
     "evaluate": "measure retrieval of a run or a bundle on labelled pictures",
     "export": "turn a training run, published weights or a timm model into a bundle that servers can load",
-    "bundle": "look at bundles: show, verify, diff, register",
+    "default-encoder": "pack, train, measure and export an encoder from a folder of sets, in one go",
+    "bundle": "look at bundles: show, verify, diff, register, split, join",
     "index": "build and look after a catalogue",
     "search": "find the pictures of a catalogue that are most like a picture",
     "serve": "answer over HTTP from a catalogue",
@@ -54,7 +55,7 @@ class Command(Protocol):
 
 def load_command(name: str) -> Command:
     """Import the module of one subcommand."""
-    return cast(Command, importlib.import_module(f"lodisc.commands.{name}_command"))
+    return cast(Command, importlib.import_module(f"lodisc.commands.{name.replace('-', '_')}_command"))
 
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:

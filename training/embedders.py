@@ -1,6 +1,6 @@
-"""What turns labelled picture files into embeddings to be measured: a run, its initial weights, a bundle, a histogram.
+"""What turns labelled picture files into embeddings to be measured: a run, its initial weights, a histogram.
 
-A run and a bundle go through the preprocessing of the server.
+A run goes through the preprocessing of the server, as a bundle does (`training.bundle_embedder`).
 """
 
 # N pictures, D embedding dim, S side in pixels.
@@ -15,10 +15,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoder.bundle import Bundle
 from encoder.errors import PictureError, SourceError
 from encoder.histogram import color_histogram
-from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import preprocess
 from training.checkpoint import build_model, load_encoder
 from training.embedding import EmbeddingModel, serving_preprocessing
@@ -108,28 +106,14 @@ class RunEmbedder:
             return self.model(torch.from_numpy(pixels_NSS3).to(self.device))[0].cpu().numpy()
 
         side = self.preprocessing.image_size
-        return _in_batches(pictures, lambda path: preprocess(pictures.decode(path, side), self.preprocessing), embed)
-
-
-class BundleEmbedder:
-    """Embeds with a bundle, as a server would."""
-
-    def __init__(self, bundle: Path) -> None:
-        self.encoder = ImageEncoder(Bundle.open(bundle))
-
-    def __call__(self, pictures: LabelledPictures) -> NDArray[np.float32]:
-        """Embeddings, float32, shape (N, D)."""
-        preprocessing = self.encoder.manifest.preprocessing
-        return _in_batches(
-            pictures,
-            lambda path: preprocess(pictures.decode(path, preprocessing.image_size), preprocessing),
-            lambda pixels_NSS3: self.encoder.encode(pixels_NSS3).embedding_BD,
+        return embed_in_batches(
+            pictures, lambda path: preprocess(pictures.decode(path, side), self.preprocessing), embed
         )
 
 
 def histogram_embeddings(pictures: LabelledPictures) -> NDArray[np.float32]:
     """The colour-histogram baseline, float32, shape (N, 216)."""
-    return _in_batches(
+    return embed_in_batches(
         pictures,
         lambda path: color_histogram(np.asarray(pictures.decode(path, 128))),
         lambda histograms: histograms,
@@ -152,12 +136,18 @@ def run_embedders(
     return embedders
 
 
-def _in_batches(
+def embed_in_batches(
     pictures: LabelledPictures,
     read: Callable[[Path], NDArray[np.generic]],
     embed: Callable[..., NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    """Read files in threads (Pillow releases the interpreter lock), embed them batch by batch."""
+    """Read files in threads (Pillow releases the interpreter lock), embed them batch by batch.
+
+    Args:
+        pictures: the files.
+        read: makes an array of one file, of the same shape for all.
+        embed: makes embeddings, float32, shape (B, D), of the stacked arrays of up to `BATCH_SIZE` files.
+    """
     with ThreadPoolExecutor() as pool:
         batches = (pictures.paths[start : start + BATCH_SIZE] for start in range(0, len(pictures.paths), BATCH_SIZE))
         return np.concatenate([embed(np.stack(list(pool.map(read, batch)))) for batch in batches])

@@ -11,6 +11,7 @@ keeps pictures to choose by.
 
 # N pictures, Q queries, D embedding dim.
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from encoder.bootstrap import Figure, mean_figure
 from encoder.errors import ConfigError, SourceError
 from encoder.manifest import MANIFEST_NAME
 from encoder.retrieval_metrics import QueryResults, rank_queries
-from training.embedders import BundleEmbedder, Embedder, LabelledPictures, histogram_embeddings, run_embedders
+from training.embedders import Embedder, LabelledPictures, histogram_embeddings, run_embedders
 from training.knn import Hits, classify_by_neighbours
 from training.linear_probe import linear_probe
 
@@ -79,12 +80,18 @@ def evaluate(
     if (source / MANIFEST_NAME).is_file():
         if feature is not None:
             raise ConfigError(f"{source} is a bundle: its feature is fixed; --feature goes with a run")
-        embedders: dict[str, Embedder] = {"encoder": BundleEmbedder(source)}
+        embedders: dict[str, Embedder] = {"encoder": _bundle_embedder(source)}
     else:
         embedders = run_embedders(source, device, feature, baselines=baselines)
     if baselines:
         embedders["colour histogram"] = histogram_embeddings
     return {name: _measure(embed, pictures, gallery, train, protocols) for name, embed in embedders.items()}
+
+
+def _bundle_embedder(bundle: Path) -> Embedder:
+    """Imported only where a bundle is measured, so that a run can be where ONNX Runtime is not installed."""
+    embedder: Embedder = importlib.import_module("training.bundle_embedder").BundleEmbedder(bundle)
+    return embedder
 
 
 def _require_two_labels(pictures: LabelledPictures, gallery: LabelledPictures | None) -> None:

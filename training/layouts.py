@@ -10,15 +10,14 @@ Training asks for no labels, and then the files that hold them need not be there
 """
 
 import hashlib
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
-from scipy.io import loadmat
 
-from encoder.errors import ConfigError, SourceError
+from encoder.errors import ConfigError, MissingExtraError, SourceError
 from encoder.picture_files import folder_label, list_pictures
 from encoder.preprocessing import decode_picture, read_picture
 
@@ -110,29 +109,13 @@ def _stanford_cars(data: Path, split: str, labelled: bool) -> Listing:
     paths = list_pictures(data / f"cars_{split}")
     if not labelled:
         return Listing(paths, [None] * len(paths))
-    names = [str(name) for name in _matlab(_cars_file(data, "cars_meta.mat"), "class_names")]
-    annotations = "cars_train_annos.mat" if split == "train" else "cars_test_annos_withlabels.mat"
-    path = _cars_file(data, annotations)
-    label_of = {str(car.fname): names[_cars_class(car) - 1] for car in _matlab(path, "annotations")}
-    return Listing(paths, [_lookup(label_of, file.name, path) for file in paths])
-
-
-def _cars_class(annotation: object) -> int:
-    """The field called `class`, which is a word of Python's; 1-based."""
-    return int(vars(annotation)["class"])
-
-
-def _cars_file(data: Path, name: str) -> Path:
-    """A .mat file of the set: in devkit/, or beside the folders, where the labelled test file is often put."""
-    for path in (data / "devkit" / name, data / name):
-        if path.is_file():
-            return path
-    raise SourceError(f"{data / 'devkit' / name} does not exist; stanford_cars needs it for its labels")
-
-
-def _matlab(path: Path, variable: str) -> list[Any]:
-    """The cells of one variable of a MATLAB file."""
-    return list(loadmat(path, squeeze_me=True, struct_as_record=False)[variable])
+    try:
+        label_of, labels_path = importlib.import_module("training.cars_labels").read_cars_labels(data, split)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"the labels of stanford_cars are MATLAB files, which need {error.name}: pip install '.[train]'"
+        ) from error
+    return Listing(paths, [_lookup(label_of, file.name, labels_path) for file in paths])
 
 
 def _caltech101(data: Path, split: str, labelled: bool) -> Listing:

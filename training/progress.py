@@ -1,21 +1,36 @@
 """What a person sees while a run trains: epoch, losses, pictures a second, waiting for data, time left."""
 
+import importlib
 import sys
 import time
 from types import TracebackType
-
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from typing import Protocol
 
 from training.step import StepTotals
 
 PLAIN_LINE_EVERY_S = 30.0
+
+
+class Bar(Protocol):
+    """What draws progress on a terminal."""
+
+    def start(self) -> None:
+        """Show it."""
+
+    def update(self, step: int, text: str) -> None:
+        """Show that `step` steps are done."""
+
+    def stop(self) -> None:
+        """Leave it as it is."""
+
+
+def _open_bar(num_steps: int, first_step: int) -> Bar | None:
+    """The bar; None where rich, which draws it, is not installed: plain lines say the same."""
+    try:
+        bar: Bar = importlib.import_module("training.progress_bar").ProgressBar(num_steps, first_step)
+    except ModuleNotFoundError:
+        return None
+    return bar
 
 
 class TrainingProgress:
@@ -27,13 +42,7 @@ class TrainingProgress:
         self.num_steps, self.steps_per_epoch, self.pictures_per_step = num_steps, steps_per_epoch, pictures_per_step
         self.first_step, self.quiet, self.wait_s = first_step, quiet, 0.0
         self.started = self.last_line = time.monotonic()
-        self.bar: Progress | None = None
-        if not quiet and sys.stderr.isatty():
-            self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-                TextColumn("left"), TimeRemainingColumn(),
-            )  # fmt: skip
-            self.task = self.bar.add_task("training", total=num_steps, completed=first_step)
+        self.bar = _open_bar(num_steps, first_step) if not quiet and sys.stderr.isatty() else None
 
     def __enter__(self) -> "TrainingProgress":
         if self.bar is not None:
@@ -59,7 +68,7 @@ class TrainingProgress:
             f"{rate:.0f} pictures/s  waiting {waiting:.0%}"
         )
         if self.bar is not None:
-            self.bar.update(self.task, completed=step, description=text)
+            self.bar.update(step, text)
         elif not self.quiet and (now - self.last_line > PLAIN_LINE_EVERY_S or step == self.num_steps):
             self.last_line = now
             left_s = (self.num_steps - step) / max(step - self.first_step, 1) * (now - self.started)

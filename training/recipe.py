@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from encoder.errors import ConfigError
 from training.layouts import LAYOUTS
 from training.model import LOCAL_BRANCHES
 from training.pivotal import num_pivotal
+from training.toml_document import toml_document
 from training.vit import ENCODERS, POSITIONS, STEMS
 
 RECIPES_DIR = Path(__file__).parent / "recipes"
@@ -312,4 +311,4 @@ def recipe_values(recipe: Recipe) -> dict[str, Any]:
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write the resolved recipe as TOML."""
-    path.write_text(tomli_w.dumps(recipe_values(recipe)), encoding="utf-8")
+    path.write_text(toml_document(recipe_values(recipe)), encoding="utf-8")

@@ -14,10 +14,10 @@ from types import TracebackType
 from PIL import Image
 
 from training.checkpoint import RunState
+from training.curves import open_curves
 from training.monitor import Monitor, Spread, require_no_collapse
 from training.report import write_report
 from training.step import StepTotals
-from training.tensorboard import TensorBoardLog
 
 # Measurements and mask pictures a run, spread over its epochs.
 NUM_MEASUREMENTS = 50
@@ -47,7 +47,7 @@ class RunRecord:
     def __enter__(self) -> "RunRecord":
         if self.active:
             self.log = (self.run / "log.jsonl").open("a", encoding="utf-8")
-            self.tensorboard = TensorBoardLog(self.run, self.first_step)
+            self.tensorboard = open_curves(self.run, self.first_step)
         return self
 
     def __exit__(

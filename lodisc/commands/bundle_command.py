@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from encoder.bundle import Bundle
+from encoder.bundle_parts import join_bundle, split_bundle
 from encoder.errors import ConfigError, LodiscError, MissingExtraError, ParityError
 from encoder.golden import load_golden
 from encoder.image_encoder import ImageEncoder
@@ -22,8 +23,8 @@ from encoder.parity import (
     Tolerance,
     encoder_embedder,
     measure_parity,
-    measured_tolerance,
     require_parity,
+    tolerance_of,
 )
 from lodisc.actions import Action, add_actions, run_action
 from lodisc.server_embedder import server_embedder
@@ -39,6 +40,8 @@ examples:
   lodisc bundle verify bundle/ --run run/
   lodisc bundle diff bundle/ other-bundle/
   lodisc bundle register bundle/ --tag butterflies
+  lodisc bundle split bundle/ --out parts/ --max-mb 15
+  lodisc bundle join parts/ --out bundle/
 
 Each action explains itself: lodisc bundle ACTION --help
 """
@@ -70,6 +73,22 @@ examples:
   lodisc bundle register bundle/ --tag butterflies
 """
 
+SPLIT_HELP = """\
+Cut a bundle into parts of at most --max-mb megabytes (of 1,000,000 bytes) with the SHA-256 of each, for where large
+files cannot go. `lodisc bundle join` puts them together.
+
+examples:
+  lodisc bundle split bundle/ --out parts/
+  lodisc bundle split bundle/ --out parts/ --max-mb 5 --overwrite
+"""
+
+JOIN_HELP = """\
+Put the parts of a bundle together. The bundle appears only if every part and every file is the one that was split.
+
+examples:
+  lodisc bundle join parts/ --out bundle/
+"""
+
 
 def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the manifest")
@@ -87,6 +106,21 @@ def _add_diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_register_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", help="name in the store (default: the bundle's name)")
+
+
+def _add_split_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="PARTS", help="folder of the parts")
+    parser.add_argument("--max-mb", type=float, default=15, metavar="MB", help="of a part (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is already there")
+
+
+def _add_join_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is already there")
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("parts", type=Path, metavar="PARTS", help="folder of `lodisc bundle split`")
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -176,7 +210,7 @@ def _asked(args: argparse.Namespace, bundle: Bundle) -> Iterator[tuple[str, Call
         if variant.built_for is not None and "tensorrt" not in providers:
             print(f"variant {name} is a TensorRT engine: not asked, since --providers is {args.providers}")
             continue
-        yield f"variant {name}", _variant_embedder(bundle, name, providers), _tolerance(variant)
+        yield f"variant {name}", _variant_embedder(bundle, name, providers), tolerance_of(variant)
     if args.run:
         yield f"run {args.run}", lambda: _run_embedder(args.run), TOLERANCES["fp32"]
     if args.server:
@@ -189,13 +223,6 @@ def _asked(args: argparse.Namespace, bundle: Bundle) -> Iterator[tuple[str, Call
 
 def _variant_embedder(bundle: Bundle, name: str, providers: Sequence[str]) -> Callable[[], Embedder]:
     return lambda: encoder_embedder(ImageEncoder(bundle, variant=name, providers=providers))
-
-
-def _tolerance(variant: Variant) -> Tolerance:
-    """fp32 and fp16 move an answer by rounding alone; the others are held to what was measured at export."""
-    if variant.precision in TOLERANCES and variant.pruning is None:
-        return TOLERANCES[variant.precision]
-    return measured_tolerance(variant.parity)
 
 
 def _run_embedder(run_path: Path) -> Embedder:
@@ -242,11 +269,27 @@ def _register(args: argparse.Namespace) -> int:
     return 0
 
 
+def _split(args: argparse.Namespace) -> int:
+    if not 0 < args.max_mb < float("inf"):
+        raise ConfigError(f"--max-mb is {args.max_mb}, expected above 0")
+    parts = split_bundle(Bundle.open(args.bundle), args.out, int(args.max_mb * 1e6), overwrite=args.overwrite)
+    print(f"{args.out}: {len(parts.parts)} parts of bundle {parts.bundle_id}; next: lodisc bundle join {args.out}")
+    return 0
+
+
+def _join(args: argparse.Namespace) -> int:
+    bundle = join_bundle(args.parts, args.out, overwrite=args.overwrite)
+    print(f"{args.out}: bundle {bundle.manifest.id}, every file is the one that was split")
+    return 0
+
+
 ACTIONS = (
     Action("show", "what a bundle is", "Say what a bundle is, from its manifest.", _show, _add_show_arguments),
     Action("verify", "whether it is whole and answers as it did", VERIFY_HELP, _verify, _add_verify_arguments),
     Action("diff", "in what two bundles differ", DIFF_HELP, _diff, _add_diff_arguments),
     Action("register", "copy it into BentoML's model store", REGISTER_HELP, _register, _add_register_arguments),
+    Action("split", "cut it into parts no larger than asked", SPLIT_HELP, _split, _add_split_arguments),
+    Action("join", "put its parts together", JOIN_HELP, _join, _add_join_arguments, _add_parts),
 )
 
 

@@ -17,8 +17,9 @@ from encoder.parity import encoder_embedder, measure_parity
 from export.bundling import ExportOptions, export_network
 from export.our_network import run_network
 from export.references import torch_embedder
+from training.bundle_embedder import BundleEmbedder
 from training.checkpoint import build_model
-from training.embedders import BundleEmbedder, labelled_pictures, run_embedders
+from training.embedders import labelled_pictures, run_embedders
 from training.embedding import EmbeddingModel
 from training.recipe import Recipe
 from training.trainer import train

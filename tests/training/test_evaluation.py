@@ -11,7 +11,8 @@ from encoder.errors import ConfigError, SourceError
 from encoder.retrieval_by_label import most_confused, per_class
 from encoder.retrieval_metrics import rank_queries
 from lodisc.cli import main
-from training.embedders import BundleEmbedder, LabelledPictures, labelled_pictures, run_embedders
+from training.bundle_embedder import BundleEmbedder
+from training.embedders import LabelledPictures, labelled_pictures, run_embedders
 from training.evaluation import evaluate
 from training.recipe import Recipe
 from training.trainer import train

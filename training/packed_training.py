@@ -1,0 +1,149 @@
+"""Train on packs: unpacked, the epochs fitted to a time where asked, begun or gone on with, and noted."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from encoder.errors import ConfigError
+from training.checkpoint import CHECKPOINT_NAME, RunState, read_state
+from training.device import resolve_precision
+from training.epoch_fitting import fit_epochs
+from training.moved_run import say_where_pictures_lie
+from training.packs import PackIndex, read_index, unpack
+from training.recipe import Recipe, recipe_values
+from training.trainer import RunResult, train
+
+NOTE_NAME = "training.json"
+
+
+def reads_labels(recipe: Recipe) -> bool:
+    """Whether a run of the recipe looks at the labels of training pictures: to learn from, or to choose by."""
+    values = recipe_values(recipe)
+    return recipe.holdout > 0 or values.get("supervision", "none") != "none"
+
+
+def train_packs(
+    recipe: Recipe,
+    packs: Path,
+    pictures: Path,
+    run: Path,
+    *,
+    device: torch.device,
+    minutes: float | None = None,
+    quiet: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> RunResult:
+    """Train to the end of the recipe, resuming what is in `run`.
+
+    Args:
+        recipe: all settings of the run.
+        packs: folder of packs.json.
+        pictures: where they are unpacked.
+        run: folder of the run; `training.json` in it says what it was trained on, where, and how epochs were fitted.
+        device: where to train.
+        minutes: choose the epochs so that training takes this long; the recipe's if None.
+        quiet: show no progress.
+        tell: called with a line before each step that takes long.
+
+    Raises:
+        SourceError: a pack is missing or damaged.
+        ConfigError: the run was begun with another recipe or other packs, or the recipe reads labels and the packs hold
+            none.
+        TrainingError: as `train`.
+    """
+    index = read_index(packs)
+    if reads_labels(recipe) and not index.labelled:
+        raise ConfigError(
+            f"the recipe reads labels, but the training packs in {packs} hold none; pack again for this recipe"
+        )
+    note = _read_note(run)
+    if note and (run / CHECKPOINT_NAME).is_file() and note["packs"] != index.digest():
+        raise ConfigError(
+            f"{run} was trained on other packs ({note['packs']}) than those in {packs} ({index.digest()}); "
+            "bring those back, or choose another --out"
+        )
+    if note and (done := _finished(recipe, run, is_fitted=minutes is not None)):
+        tell(f"{run} is trained already, {done.step} steps")
+        return done
+    tell(f"unpacking {index.num_train} training pictures")
+    data = unpack(packs, "train", pictures)
+    recipe = resolve_precision(recipe, device)
+    fitted = None
+    if minutes is not None:
+        recipe, fitted = _fitted(recipe, data, run, device, minutes, note, tell)
+    say_where_pictures_lie(run, data)
+    run.mkdir(parents=True, exist_ok=True)
+    _write_note(run, index, [*note.get("devices", []), device_name(device)], fitted)
+    tell(f"training {recipe.epochs} epochs of {recipe.batch_size} pictures a step on {device_name(device)}")
+    return train(recipe, data, run, device=device, quiet=quiet)
+
+
+def num_steps_of(state: RunState) -> int:
+    """Steps that a run has when it is done."""
+    return state.recipe.epochs * (state.num_pictures // state.recipe.batch_size)
+
+
+def _finished(recipe: Recipe, run: Path, *, is_fitted: bool) -> RunResult | None:
+    """How a run of this recipe ended, wherever that was; None if it has not, or is of another recipe."""
+    if not (run / CHECKPOINT_NAME).is_file():
+        return None
+    state = read_state(run)
+    wanted = replace(
+        recipe,
+        epochs=state.recipe.epochs if is_fitted else recipe.epochs,
+        precision=state.recipe.precision if recipe.precision == "auto" else recipe.precision,
+    )
+    if state.recipe != wanted or state.step < num_steps_of(state):
+        return None
+    return RunResult(state.step, num_steps_of(state), False, state.best_map)
+
+
+def device_name(device: torch.device) -> str:
+    """What computes, for a person."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+
+
+def _fitted(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    device: torch.device,
+    minutes: float,
+    note: dict[str, Any],
+    tell: Callable[[str], None],
+) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe with fitted epochs; those of the note where the run was begun for the same time."""
+    before = note.get("fitted")
+    if before and before["minutes"] == minutes and (run / CHECKPOINT_NAME).is_file():
+        tell(f"going on with the {before['epochs']} epochs that were fitted to {minutes:g} minutes")
+        return replace(recipe, epochs=before["epochs"]), before
+    tell("measuring steps, to fit the epochs to the time")
+    found = fit_epochs(recipe, data, run, device, minutes)
+    tell(found.line())
+    return replace(recipe, epochs=found.epochs), dataclasses.asdict(found)
+
+
+def _read_note(run: Path) -> dict[str, Any]:
+    path = run / NOTE_NAME
+    note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return note
+
+
+def _write_note(run: Path, index: PackIndex, devices: Sequence[str], fitted: dict[str, Any] | None) -> None:
+    note = {
+        "packs": index.digest(),
+        "sets": [each.name for each in index.sets],
+        "labelled": index.labelled,
+        "devices": list(dict.fromkeys(devices)),
+        "torch": torch.__version__,
+        "fitted": fitted,
+    }
+    partial = run / f"{NOTE_NAME}.partial"
+    partial.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    partial.replace(run / NOTE_NAME)

@@ -1,0 +1,300 @@
+"""Pictures into packs: shrunk, encoded as WebP, without their names, and without their labels where none is read.
+
+The same pictures and settings give the same packs, byte for byte, on one version of Pillow.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from encoder.errors import ConfigError, PictureError, SourceError
+from encoder.picture_files import folder_label, list_pictures
+from encoder.preprocessing import decode_picture, read_picture
+from training.pack_writer import PackWriter
+from training.packs import (
+    FORMAT_VERSION,
+    GALLERY,
+    INDEX_NAME,
+    PARTS,
+    PackedSet,
+    PackFile,
+    PackIndex,
+    read_index,
+    require_whole,
+    write_index,
+)
+from training.picture_sets import PictureSet
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_QUALITY = 90
+QUALITIES = (20, 95)  # least and greatest that a search tries
+NUM_SAMPLE = 200
+NUM_NAMED = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackSettings:
+    """How to pack.
+
+    Attributes:
+        short_side: larger pictures are shrunk to this, in pixels.
+        labelled: keep the labels of training pictures.
+        gallery_is_train: sets whose test pictures are searched in their training pictures.
+        pack_bytes: most bytes of a pack.
+        max_packs: most packs, which decides the quality; None for as many as the quality takes.
+        quality: of WebP; `DEFAULT_QUALITY` if None and `max_packs` is too.
+    """
+
+    short_side: int
+    labelled: bool = False
+    gallery_is_train: Sequence[str] = ()
+    pack_bytes: int = 55_000_000
+    max_packs: int | None = None
+    quality: int | None = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A picture to be packed."""
+
+    path: Path
+    set_name: str
+    part: str
+    label: str | None
+    content: bytes  # hash of the file
+
+
+def pack_sets(
+    sets: Sequence[PictureSet],
+    settings: PackSettings,
+    folder: Path,
+    *,
+    may_replace: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
+) -> PackIndex:
+    """Write the packs of some sets into `folder`, or leave what is there if it is of the same files and settings.
+
+    Args:
+        sets: what to pack.
+        settings: how.
+        folder: of packs.json.
+        may_replace: whether packs of other files or settings there may be replaced.
+        tell: called with a line before each step that takes long.
+
+    Raises:
+        SourceError: a set has no pictures, or too many cannot be decoded.
+        ConfigError: the pictures do not fit as asked, a gallery set is not one of the sets, or there are other packs
+            that may not be replaced.
+    """
+    _check(sets, settings)
+    files = [(each, part, path) for each in sets for part, root in _parts(each) for path in list_pictures(root)]
+    fingerprint = _fingerprint(settings, files)
+    found = _whole_packs(folder)
+    if found is not None and found.fingerprint == fingerprint:
+        tell(f"the packs in {folder} are of these pictures already")
+        return found
+    if found is not None and not may_replace:
+        raise ConfigError(
+            f"{folder} holds packs of other pictures or settings, which the run beside it was trained on; "
+            "choose another --out, or leave out --data to go on with them"
+        )
+    tell(f"reading {len(files)} pictures of {', '.join(each.name for each in sets)}")
+    sources, num_unlabelled = _sources(files, settings.labelled)
+    quality = _first_quality(sources, settings, tell)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        tell(f"encoding {len(sources)} pictures, short side {settings.short_side}, WebP quality {quality}")
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
+            fresh = Path(work) / "packs"
+            fresh.mkdir()
+            packed, num_failed, packs = _write(sources, settings, quality, fresh)
+            if settings.max_packs is not None and len(packs) > settings.max_packs and quality > QUALITIES[0]:
+                quality = max(QUALITIES[0], quality - 3)
+                continue
+            _require_fit(packs, settings, quality)
+            index = PackIndex(
+                FORMAT_VERSION, fingerprint, settings.short_side, quality, settings.labelled,
+                [_packed_set(each, packed, settings) for each in sets], num_failed + num_unlabelled, packs,
+            )  # fmt: skip
+            write_index(index, fresh)
+            shutil.rmtree(folder, ignore_errors=True)
+            fresh.rename(folder)
+            return index
+
+
+def _whole_packs(folder: Path) -> PackIndex | None:
+    """The packs that are there; None if there are none, or if one is damaged."""
+    if not (folder / INDEX_NAME).is_file():
+        return None
+    try:
+        index = read_index(folder)
+        for pack in index.packs:
+            require_whole(folder / pack.file, pack)
+    except SourceError as error:
+        logger.warning("packing again: %s", error)
+        return None
+    return index
+
+
+def _check(sets: Sequence[PictureSet], settings: PackSettings) -> None:
+    for name in settings.gallery_is_train:
+        found = [each for each in sets if each.name == name]
+        if not found or found[0].test is None:
+            raise ConfigError(f"--train-gallery names {name}, which is no set with a test/ folder here")
+    if settings.quality is not None and settings.max_packs is not None:
+        raise ConfigError("--quality and --packs exclude each other: the number of packs decides the quality")
+
+
+def _parts(each: PictureSet) -> Iterator[tuple[str, Path]]:
+    yield "train", each.train
+    if each.test is not None:
+        yield "test", each.test
+
+
+def _fingerprint(settings: PackSettings, files: Sequence[tuple[PictureSet, str, Path]]) -> str:
+    stamps = [
+        [each.name, part, path.relative_to(each.train.parent).as_posix(), path.stat().st_size, path.stat().st_mtime_ns]
+        for each, part, path in files
+        if path.exists()
+    ]
+    return hashlib.sha256(json.dumps([asdict(settings), stamps]).encode()).hexdigest()
+
+
+def _sources(files: Sequence[tuple[PictureSet, str, Path]], labelled: bool) -> tuple[list[_Source], int]:
+    """The pictures in the order of their content, set by set, and how many test pictures have no label."""
+
+    def content(path: Path) -> bytes:
+        try:
+            return hashlib.sha256(read_picture(path)).digest()
+        except (PictureError, SourceError):
+            return b""  # told when it cannot be decoded
+
+    sources, num_unlabelled = [], 0
+    with ThreadPoolExecutor() as pool:
+        hashes = pool.map(content, [path for _, _, path in files])
+        for (each, part, path), digest in zip(files, hashes, strict=True):
+            label = folder_label(dict(_parts(each))[part], path)
+            if part == "test" and label is None:
+                num_unlabelled += 1
+                continue
+            sources.append(_Source(path, each.name, part, label, digest))
+    if num_unlabelled:
+        logger.warning("left out %d test pictures that are in no sub-folder, so have no label", num_unlabelled)
+    return sorted(sources, key=lambda one: (PARTS.index(one.part), one.set_name, one.content, one.path)), num_unlabelled
+
+
+def _first_quality(sources: Sequence[_Source], settings: PackSettings, tell: Callable[[str], None]) -> int:
+    """The quality asked for; or the greatest at which a sample says that the packs suffice, by bisection."""
+    if settings.max_packs is None:
+        return settings.quality or DEFAULT_QUALITY
+    step = max(1, len(sources) // NUM_SAMPLE)
+    sample, room = sources[::step], settings.max_packs * settings.pack_bytes
+    low, high = QUALITIES
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while low < high:
+            middle = (low + high + 1) // 2
+            encoded = list(pool.map(lambda one, quality=middle: _encode(one, settings.short_side, quality), sample))
+            sizes = [len(picture) + 2 * 512 for picture in encoded if picture is not None]
+            expected = sum(sizes) / max(1, len(sizes)) * len(sources)
+            tell(f"WebP quality {middle}: about {expected / 1e6:.1f} MB, {room / 1e6:.1f} MB asked for")
+            low, high = (middle, high) if expected <= room else (low, middle - 1)
+    return low
+
+
+def _encode(source: _Source, short_side: int, quality: int) -> bytes | None:
+    """The picture as WebP without metadata; None if it cannot be decoded."""
+    try:
+        data = read_picture(source.path)
+        picture = decode_picture(data, min_side_wanted=short_side)
+    except (PictureError, SourceError):
+        return None
+    scale = short_side / min(picture.size)
+    if scale < 1:
+        size = tuple(max(1, round(side * scale)) for side in picture.size)
+        picture = picture.resize((size[0], size[1]), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=quality)
+    encoded = buffer.getvalue()
+    # Encoding a small WebP again would make it worse, and seldom smaller. "VP8 " first: it has no metadata.
+    is_plain_webp = data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8 "
+    return data if scale >= 1 and is_plain_webp and len(data) <= len(encoded) else encoded
+
+
+def _write(
+    sources: Sequence[_Source], settings: PackSettings, quality: int, folder: Path
+) -> tuple[list[_Source], int, list[PackFile]]:
+    """Encode all and write them; what was packed, how many could not be, and the packs."""
+    packed: list[_Source] = []
+    failed: list[Path] = []
+    packs: list[PackFile] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for part in PARTS:
+            writer = PackWriter(folder, part, settings.pack_bytes)
+            numbers: dict[str, int] = {}
+            galleries: dict[str, dict[str, str]] = {name: {} for name in settings.gallery_is_train}
+            of_part = [one for one in sources if one.part == part]
+            encoded = pool.map(lambda one: _encode(one, settings.short_side, quality), of_part)
+            for source, picture in zip(of_part, encoded, strict=True):
+                if picture is None:
+                    failed.append(source.path)
+                    continue
+                number = numbers[source.set_name] = numbers.get(source.set_name, -1) + 1
+                name = _member_name(source, number, settings.labelled)
+                writer.add(name, picture)
+                packed.append(source)
+                if part == "train" and source.label is not None and source.set_name in galleries:
+                    galleries[source.set_name][Path(name).name] = source.label
+            if part == "train":
+                train_galleries = galleries
+            elif not settings.labelled:
+                for set_name, labels in train_galleries.items():
+                    writer.add(f"{GALLERY}/{set_name}.json", json.dumps(labels, indent=0).encode(), is_picture=False)
+            packs += writer.close()
+    _report_failed(failed, len(sources))
+    return packed, len(failed), packs
+
+
+def _member_name(source: _Source, number: int, labelled: bool) -> str:
+    if source.label is None or (source.part == "train" and not labelled):
+        return f"{source.part}/{source.set_name}-{number:06d}.webp"
+    return f"{source.part}/{source.set_name}/{source.label}/{number:06d}.webp"
+
+
+def _report_failed(failed: Sequence[Path], num_all: int) -> None:
+    """Name pictures that cannot be decoded.
+
+    Raises:
+        SourceError: they are more than a tenth.
+    """
+    if len(failed) > 0.1 * num_all:
+        raise SourceError(
+            f"{len(failed)} of {num_all} pictures cannot be decoded (the first: {failed[0]}); mend or remove them"
+        )
+    for path in failed[:NUM_NAMED]:
+        logger.warning("left out %s, which cannot be decoded", path)
+    if len(failed) > NUM_NAMED:
+        logger.warning("left out %d more", len(failed) - NUM_NAMED)
+
+
+def _packed_set(each: PictureSet, packed: Sequence[_Source], settings: PackSettings) -> PackedSet:
+    num_train, num_test = (sum(one.set_name == each.name and one.part == part for one in packed) for part in PARTS)
+    return PackedSet(each.name, num_train, num_test, each.name in settings.gallery_is_train)
+
+
+def _require_fit(packs: Sequence[PackFile], settings: PackSettings, quality: int) -> None:
+    if settings.max_packs is not None and len(packs) > settings.max_packs:
+        raise ConfigError(
+            f"the pictures take {len(packs)} packs of {settings.pack_bytes / 1e6:g} MB even at WebP quality {quality}, "
+            f"at most {settings.max_packs} were asked for; allow more with --packs, or lower --short-side"
+        )

@@ -1,0 +1,58 @@
+"""Which sets of pictures a data folder holds: one folder a set with train/ and perhaps test/, or pictures alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from encoder.errors import ConfigError, SourceError
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """One set.
+
+    Attributes:
+        name: of its folder.
+        train: folder of the pictures to train on; its sub-folders are labels.
+        test: folder of the pictures to measure on; None if there is none.
+    """
+
+    name: str
+    train: Path
+    test: Path | None
+
+
+def find_sets(data: Path, wanted: Sequence[str] = ()) -> list[PictureSet]:
+    """The sets of a folder, by name.
+
+    Args:
+        data: a folder of sets (each with train/), one set (with train/), or one folder of pictures.
+        wanted: names of the sets to take; all if empty.
+
+    Raises:
+        SourceError: there is no such folder, or one of its folders is no set while others are.
+        ConfigError: a wanted set is not there.
+    """
+    if not data.is_dir():
+        raise SourceError(f"{data} does not exist or is no folder; give a folder of sets, or of pictures")
+    if (data / "train").is_dir():
+        sets = [_set_of(data, data.resolve().name)]
+    else:
+        folders = sorted(path for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))
+        folders = [path for path in folders if not wanted or path.name in wanted]
+        with_train = [path for path in folders if (path / "train").is_dir()]
+        strange = [path for path in folders if path not in with_train]
+        if with_train and strange:
+            raise SourceError(
+                f"{strange[0]} has no train/, but {with_train[0]} has; give every set a train/ folder, or name the "
+                "sets to take with --sets"
+            )
+        sets = [_set_of(path, path.name) for path in with_train] or [PictureSet(data.resolve().name, data, None)]
+    missing = sorted(set(wanted) - {each.name for each in sets})
+    if missing:
+        raise ConfigError(f"{data} holds no set {missing[0]}; it holds {', '.join(each.name for each in sets)}")
+    return sets
+
+
+def _set_of(folder: Path, name: str) -> PictureSet:
+    return PictureSet(name, folder / "train", folder / "test" if (folder / "test").is_dir() else None)

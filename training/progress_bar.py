@@ -1,0 +1,33 @@
+"""The bar that a terminal shows while a run trains."""
+
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class ProgressBar:
+    """A bar with what is done, the time since the start and the time left."""
+
+    def __init__(self, num_steps: int, first_step: int) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self._task = self._bar.add_task("training", total=num_steps, completed=first_step)
+
+    def start(self) -> None:
+        """Show it."""
+        self._bar.start()
+
+    def update(self, step: int, text: str) -> None:
+        """Show that `step` steps are done."""
+        self._bar.update(self._task, completed=step, description=text)
+
+    def stop(self) -> None:
+        """Leave it as it is."""
+        self._bar.stop()
