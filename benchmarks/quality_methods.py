@@ -1,8 +1,8 @@
 """The rows of the table: how each method's encoder comes about, and what becomes of the test pictures by it.
 
 Every trained method of a seed gets the same initial weights, pictures, steps, batch and augmentation; only its recipe
-file differs. `labels` reads the labels, and puts its batches together by them. Re-ranking changes no weight: it is
-measured with those of `drop`.
+file differs. `labels` is `drop` that reads the labels, and puts its batches together by them. Re-ranking changes no
+weight: it is measured with those of `drop`.
 """
 
 # N pictures, D embedding dim.
@@ -10,8 +10,7 @@ measured with those of `drop`.
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +34,13 @@ from training.trainer import train
 Measured = Iterator[tuple[str, Outcomes, dict[str, Any]]]
 
 
-@dataclass(frozen=True)
-class Method:
-    """A recipe of the project, and what differs from its file."""
-
-    recipe: str
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-
-
+# Of each trained row, the recipe of the project.
 TRAINED = {
-    "moco_v3": Method("moco_v3"),
-    "zero": Method("paper"),
-    "drop": Method("drop"),
-    "random_mask": Method("random_mask"),
-    # Few of a batch's pictures share one of 196 labels by chance, so four of a label come together.
-    "labels": Method("drop", {"supervision": "labels", "pictures_per_label": 4}),
+    "moco_v3": "moco_v3",
+    "zero": "paper",
+    "drop": "drop",
+    "random_mask": "random_mask",
+    "labels": "labels",
 }
 HAND_MADE: dict[str, Callable[[Split], NDArray[Any]]] = {
     "colour_histogram": Split.histograms,
@@ -67,8 +58,7 @@ def recipe_of(method: str, seed: int, num_pictures: int, num_train: int, device:
     """The recipe of one run, and its number of steps; the schedule ends with the run."""
     steps_per_epoch = num_train // SIZE["batch_size"]
     epochs = max(1, round(num_pictures / SIZE["batch_size"] / steps_per_epoch))
-    each = TRAINED[method]
-    recipe = load_recipe(each.recipe, {**SIZE, "seed": seed, "epochs": epochs, **each.overrides})
+    recipe = load_recipe(TRAINED[method], {**SIZE, "seed": seed, "epochs": epochs})
     return resolve_precision(recipe, device), epochs * steps_per_epoch
 
 

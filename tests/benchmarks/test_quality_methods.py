@@ -10,6 +10,7 @@ from quality_methods import TRAINED, recipe_of, trained, untrained
 from quality_pictures import PhotographSet
 
 from training.checkpoint import build_model
+from training.embedding import EmbeddingModel, serving_preprocessing
 from training.recipe import recipe_values
 from training.trainer import RunResult
 
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def each(tmp_path, monkeypatch):
-    small = {"image_size": 32, "patch_size": 8, "batch_size": 4, "hidden_dim": 32, "precision": "fp32"}
+    small = {"image_size": 32, "patch_size": 8, "batch_size": 8, "hidden_dim": 32, "precision": "fp32"}
     monkeypatch.setattr(quality_methods, "SIZE", {**quality_methods.SIZE, **small})
     for split, per_label in (("train", 8), ("test", 3)):
         write_picture_folder(tmp_path / "flowers17" / split, per_label=per_label)
@@ -49,14 +50,29 @@ def test_drop_gives_its_row_and_the_reranked_one(each, tmp_path):
     rows = list(trained(each, "drop", 0, 48, CPU, work, tmp_path / "cache" / "store"))
     assert [method for method, _, _ in rows] == ["drop", "drop_rerank"]
     assert [tuple(outcomes) for _, outcomes, _ in rows] == [FIGURES, RETRIEVAL]
-    assert all(about["steps"] == 12 for _, _, about in rows)
+    assert all(about["steps"] == 6 for _, _, about in rows)
     assert not list(work.iterdir())
     assert (tmp_path / "cache" / "store" / "pictures.npy").is_file()
-    ((_, before, _),) = untrained(each, 0, CPU)
-    assert not np.array_equal(before["mAP"], rows[0][1]["mAP"])
+
+
+def test_labels_train_as_many_steps(each, tmp_path):
+    ((method, outcomes, about),) = trained(each, "labels", 0, 48, CPU, tmp_path, tmp_path / "store")
+    assert (method, tuple(outcomes), about["steps"]) == ("labels", FIGURES, 6)
+
+
+def test_untrained_is_what_training_begins_from(each, tmp_path, monkeypatch):
+    pixels = each.test.pixels(serving_preprocessing(32))
+    seen = []
+    monkeypatch.setattr(quality_methods, "measure", lambda _, test_QD, train_ND: seen.append(test_QD) or {})
+    list(untrained(each, 3, CPU))
+    recipe, _ = recipe_of("zero", 3, 48, 24, CPU)
+    model = EmbeddingModel.from_lodisc(build_model(recipe), recipe.feature)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(np.array(pixels)))[0].numpy()
+    np.testing.assert_allclose(seen[0], expected, atol=1e-6)
 
 
 def test_a_run_that_was_stopped_is_no_result(each, tmp_path, monkeypatch):
-    monkeypatch.setattr(quality_methods, "train", lambda *args, **options: RunResult(1, 12, True, -1.0))
+    monkeypatch.setattr(quality_methods, "train", lambda *args, **options: RunResult(1, 6, True, -1.0))
     with pytest.raises(SystemExit, match="begins that run again"):
         list(trained(each, "zero", 0, 48, CPU, tmp_path, tmp_path / "store"))
