@@ -51,8 +51,8 @@ class Results:
         document = self.document
         document |= about
         document["runs"] = [one for one in document["runs"] if _key(one) != _key(run)] + [run]
-        if run["pictures"]:
-            document["pictures"] = run["pictures"]
+        if run["pictures"] not in (0, document["pictures"]):
+            document |= {"pictures": run["pictures"], "differences": []}  # those of another length are not the table's
         self.folder.mkdir(parents=True, exist_ok=True)
         steps = {name: np.rint(values_Q * _STEPS).astype(np.uint16) for name, values_Q in outcomes.items()}
         np.savez_compressed(self._outcomes_path(_key(run)), **steps)

@@ -74,7 +74,7 @@ def differences(result: Result) -> str:
     """Rows are pairs and figures, columns sets."""
     found = result["differences"]
     if not found:
-        return "No two methods have been run with what a difference is taken of."
+        return "Not measured: no two of these methods have been run with the outcome of each picture kept."
     sets = [name for name in result["protocols"] if any(one["set"] == name for one in found)]
     lines = ["| difference, points | | " + " | ".join(sets) + " |", "|---" * (2 + len(sets)) + "|"]
     for first, second in dict.fromkeys((one["first"], one["second"]) for one in found):
