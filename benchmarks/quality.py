@@ -1,11 +1,15 @@
-"""What the local branch is worth: MoCo v3, LoDisc (zero, drop) and the random-mask control on real photographs.
+"""What the method is worth: hand-made baselines, MoCo v3, LoDisc and its controls on real photographs, on equal terms.
 
-    python benchmarks/quality.py DIR [--sets cars grocery] [--seeds 3] [--pictures 12800]
+    python benchmarks/quality.py DIR [--sets cars ...] [--methods moco_v3 ...] [--seeds 3] [--pictures 10240]
+    python benchmarks/quality.py DIR --baselines-only         the rows that need no training
+    python benchmarks/quality.py DIR --bundle bundles/demo    a bundle, beside what is there
 
-DIR holds one folder a set, each with train/ and test/ of one sub-folder a label. Every method gets the same initial
-weights, pictures, steps, batch and augmentation of a seed; only the recipe file differs. The network is small and the
-runs are short, from no initial weights: it is a comparison of methods at a price that two CPU cores can pay, not of
-what they reach. Runs that the result file already holds are not done again. Prints one JSON object.
+DIR holds one folder a set, each with train/ and test/ of one sub-folder a label. Rank-1, rank-5 and mAP (leave one out
+in test; of grocery, test in train), kNN and linear probing (learnt on train), with intervals over the test pictures,
+and the differences between methods with intervals over pictures and seeds (`quality_paired`). The network is small and
+the runs are short, from no initial weights: a comparison of methods at a price that two CPU cores can pay, not of what
+they reach. One seed of every method comes before the next seed; what the result file already holds is not done again.
+Prints a JSON object a run, and at last one with the number of runs and the differences.
 """
 
 import argparse
@@ -13,161 +17,104 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from quality_methods import (
+    HAND_MADE,
+    METHODS,
+    RERANKED,
+    SIZE,
+    TRAINED,
+    Measured,
+    bundle_name,
+    hand_made,
+    of_bundle,
+    recipe_of,
+    trained,
+    untrained,
+)
+from quality_pictures import PhotographSet
+from quality_results import Results
 
-from encoder.histogram import color_histogram
-from encoder.picture_files import folder_label, list_pictures
-from encoder.preprocessing import decode_picture, preprocess, read_picture
-from encoder.retrieval_metrics import RetrievalScores, leave_one_out, query_gallery
-from training.augmentation import normalise
-from training.checkpoint import build_model, load_model
-from training.embedding import EmbeddingModel, serving_preprocessing
-from training.recipe import Recipe, load_recipe, recipe_values
-from training.trainer import train
-from training.vit import VisionTransformer
+from encoder.bundle import Bundle
+from training.device import choose_device
 
 RESULT = Path(__file__).parent / "results" / "quality.json"
-METHODS = {"moco_v3": "moco_v3", "zero": "paper", "drop": "drop", "random_mask": "random_mask"}
-SIZE: dict[str, Any] = {
-    "encoder": "nano", "image_size": 96, "patch_size": 16, "stem": "conv", "hidden_dim": 512, "projection_dim": 128,
-    "batch_size": 64, "lr": 2e-3, "weight_decay": 0.05, "crop_min": 0.2, "precision": "auto", "epochs": 1000,
-}  # fmt: skip
-# Leave-one-out means nothing where several photographs show one shelf: there, test pictures query the train pictures.
-GALLERY_IS_TRAIN = {"grocery"}
-
-
-class LabelledPixels:
-    """A split decoded once by the server's preprocessing, so that each of many runs is measured in seconds."""
-
-    def __init__(self, folder: Path, image_size: int) -> None:
-        files = [path for path in list_pictures(folder) if folder_label(folder, path)]
-        self.labels = [str(folder_label(folder, path)) for path in files]
-        pictures = [decode_picture(read_picture(path), min_side_wanted=256) for path in files]
-        self.histogram_ND = np.stack([color_histogram(np.asarray(picture)) for picture in pictures])
-        preprocessing = serving_preprocessing(image_size)
-        self.pixels_NSS3 = np.stack([preprocess(picture, preprocessing) for picture in pictures])
-
-    @torch.inference_mode()
-    def embed(self, backbone: VisionTransformer, feature: str) -> NDArray[np.float32]:
-        """Embeddings of all pictures, float32, shape (N, D)."""
-        backbone.eval()
-        parts = []
-        for start in range(0, len(self.labels), 128):
-            pixels = torch.from_numpy(self.pixels_NSS3[start : start + 128]).permute(0, 3, 1, 2).float() / 255
-            parts.append(EmbeddingModel(backbone, feature).embedding(backbone(normalise(pixels))).numpy())
-        return np.concatenate(parts)
-
-
-class PhotographSet:
-    """One set with its protocol."""
-
-    def __init__(self, folder: Path, image_size: int) -> None:
-        self.name, self.train_dir = folder.name, folder / "train"
-        self.test = LabelledPixels(folder / "test", image_size)
-        self.gallery = LabelledPixels(folder / "train", image_size) if self.name in GALLERY_IS_TRAIN else None
-
-    @property
-    def protocol(self) -> str:
-        """How it is scored."""
-        return "leave one out in test" if self.gallery is None else "test queries, train gallery"
-
-    def score(self, backbone: VisionTransformer, feature: str) -> RetrievalScores:
-        """Retrieval of an encoder."""
-        queries_ND = self.test.embed(backbone, feature)
-        return self._score(queries_ND, None if self.gallery is None else self.gallery.embed(backbone, feature))
-
-    def score_histogram(self) -> RetrievalScores:
-        """Retrieval of the colour histogram."""
-        return self._score(self.test.histogram_ND, None if self.gallery is None else self.gallery.histogram_ND)
-
-    def _score(self, queries_ND: NDArray[np.float32], gallery_ND: NDArray[np.float32] | None) -> RetrievalScores:
-        if self.gallery is None or gallery_ND is None:
-            return leave_one_out(queries_ND, self.test.labels)
-        return query_gallery(queries_ND, self.test.labels, gallery_ND, self.gallery.labels)
-
-
-def run_recipe(method: str, seed: int, num_pictures: int, num_train: int, precision: str) -> tuple[Recipe, int]:
-    """The recipe of one run, and its number of steps; the schedule ends with the run."""
-    steps_per_epoch = num_train // SIZE["batch_size"]
-    epochs = max(1, round(num_pictures / SIZE["batch_size"] / steps_per_epoch))
-    overrides = {**SIZE, "seed": seed, "epochs": epochs, "precision": precision}
-    return load_recipe(METHODS[method], overrides), epochs * steps_per_epoch
+SETS = ("cars", "grocery", "flowers17", "monkeys", "caltech101")
+CACHE = Path(tempfile.gettempdir()) / "lodisc-quality-pictures"
 
 
 def main() -> None:
-    """Do the runs that are missing, one seed of every method before the next seed."""
+    """Do the runs that are missing."""
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    device, results = choose_device(args.device), Results(args.out)
+    sets = [PhotographSet.open(args.data / name, args.cache, args.threads) for name in args.sets]
+    results.document["protocols"] |= {each.name: each.protocol for each in sets}
+    for method in set(args.methods) & set(TRAINED):
+        recipe_of(method, 0, args.pictures, len(sets[0].train), device)  # a recipe at fault is told before any work
+    about = {"cores": os.cpu_count(), "threads": args.threads, "device": str(device), "size": SIZE}
+    with tempfile.TemporaryDirectory() as folder:
+        for each, seed, pictures, measured in _missing(args, sets, results, device, Path(folder)):
+            for method, outcomes, told in measured:
+                run = {"set": each.name, "method": method, "seed": seed, "pictures": pictures, **told}
+                run = results.add(run, outcomes, about | {"date": time.strftime("%Y-%m-%d")})
+                print(json.dumps(run), flush=True)
+    print(json.dumps({"runs": len(results.document["runs"]), "differences": results.document["differences"]}))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DIR")
-    parser.add_argument("--sets", nargs="+", default=["cars", "grocery"])
+    parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--baselines-only", action="store_true", help="the hand-made rows and the untrained network")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="measure a bundle, and nothing else")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=12800, help="pictures seen a run, rounded to whole epochs")
+    parser.add_argument("--pictures", type=int, default=10240, help="pictures seen a run, rounded to whole epochs")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--device", default="cpu", help="that trains and embeds")
+    parser.add_argument("--out", type=Path, default=RESULT, help="the result file, which runs are added to")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where decoded pictures are kept")
     args = parser.parse_args()
-    precision = "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
-    result = json.loads(RESULT.read_text()) if RESULT.is_file() else {"runs": [], "baselines": {}}
-    done = {(run["set"], run["method"], run["seed"], run["pictures"]) for run in result["runs"]}
-    with tempfile.TemporaryDirectory() as folder:
-        sets = [PhotographSet(args.data / name, SIZE["image_size"]) for name in args.sets]
+    if args.baselines_only:
+        args.methods = [*HAND_MADE, "untrained"]
+    return args
+
+
+def _missing(
+    args: argparse.Namespace, sets: list[PhotographSet], results: Results, device: torch.device, work: Path
+) -> Iterator[tuple[PhotographSet, int, int, Measured]]:
+    """Set, seed, pictures seen and the work itself, of each run that is to be made, in the order to make them in."""
+    if args.bundle is not None:
+        yield from _bundle_runs(args, sets, results)
+        return
+    for each in sets:
+        for method in HAND_MADE:
+            if method in args.methods and results.find(each.name, method, 0, 0) is None:
+                yield each, 0, 0, hand_made(each, method)
+    for seed in range(args.seeds):
         for each in sets:
-            result["baselines"].setdefault(each.name, {})["colour histogram"] = asdict(each.score_histogram())
-        for seed in range(args.seeds):
-            for each in sets:
-                for method in METHODS:
-                    if (each.name, method, seed, args.pictures) in done:
-                        continue
-                    run = one_run(each, method, seed, args.pictures, precision, Path(folder))
-                    result["runs"].append(run)
-                    result.update(
-                        cores=os.cpu_count(), date=time.strftime("%Y-%m-%d"), precision=precision, size=SIZE,
-                        protocols={one.name: one.protocol for one in sets},
-                    )  # fmt: skip
-                    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({"summary": summary(result["runs"]), "baselines": result["baselines"]}))
+            if "untrained" in args.methods and results.find(each.name, "untrained", seed, 0) is None:
+                yield each, seed, 0, untrained(each, seed, device)
+            for method in TRAINED:
+                rows = {method, f"{RERANKED}_rerank"} if method == RERANKED else {method}
+                wanted = rows & set(args.methods)
+                if any(results.find(each.name, row, seed, args.pictures) is None for row in wanted):
+                    store = args.cache / f"training-{each.name}"
+                    yield each, seed, args.pictures, trained(each, method, seed, args.pictures, device, work, store)
 
 
-def one_run(
-    each: PhotographSet, method: str, seed: int, num_pictures: int, precision: str, work: Path
-) -> dict[str, Any]:
-    """Train one method and score it, and the weights it began from."""
-    num_train = len(list_pictures(each.train_dir))
-    recipe, num_steps = run_recipe(method, seed, num_pictures, num_train, precision)
-    run = work / f"{each.name}-{method}-{seed}"
-    cache = work / f"pictures-{each.name}"
-    cache.mkdir(exist_ok=True)
-    run.mkdir()
-    (run / "pictures").symlink_to(cache)
-    started = time.monotonic()
-    train(recipe, each.train_dir, run, device=torch.device("cpu"), quiet=True)
-    seconds = time.monotonic() - started
-    trained = each.score(load_model(run)[0].base.backbone, recipe.feature)
-    untrained = each.score(build_model(recipe).base.backbone, recipe.feature)
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    outcome = {
-        "set": each.name, "method": method, "seed": seed, "pictures": num_pictures, "steps": num_steps,
-        "seconds": round(seconds), "local": recipe_values(recipe)["local"], "scores": asdict(trained),
-        "untrained": asdict(untrained), "Lg": log[-1]["Lg"], "Ll": log[-1]["Ll"],
-    }  # fmt: skip
-    print(json.dumps(outcome), flush=True)
-    return outcome
-
-
-def summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Mean and standard deviation over the seeds, by set, method and figure."""
-    table: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for name in sorted({run["set"] for run in runs}):
-        for method in METHODS:
-            scores = [run["scores"] for run in runs if (run["set"], run["method"]) == (name, method)]
-            if scores:
-                table.setdefault(name, {})[method] = {
-                    key: [float(np.mean([s[key] for s in scores])), float(np.std([s[key] for s in scores], ddof=0))]
-                    for key in ("rank_1", "rank_5", "mean_average_precision")
-                }
-    return table
+def _bundle_runs(
+    args: argparse.Namespace, sets: list[PhotographSet], results: Results
+) -> Iterator[tuple[PhotographSet, int, int, Measured]]:
+    bundle = Bundle.open(args.bundle)
+    for each in sets:
+        found = results.find(each.name, bundle_name(bundle), 0, 0)
+        if found is None or found["bundle"] != bundle.manifest.id:
+            yield each, 0, 0, of_bundle(each, args.bundle, args.threads)
 
 
 if __name__ == "__main__":

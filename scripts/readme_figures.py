@@ -6,7 +6,6 @@ python scripts/readme_figures.py --check    exit 1, and say which, if one of the
 
 import json
 import re
-import statistics
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import answer_figures
 import catalogue_figures
+import quality_figures
 import scale_arithmetic
 import serving_figures
 
@@ -124,37 +124,6 @@ def training_step() -> str:
     return "\n".join([*lines, "", " ".join([*ratios, about])])
 
 
-def quality() -> str:
-    """The table of `benchmarks/quality.py`: mean and standard deviation over the seeds."""
-    result = json.loads((RESULTS / "quality.json").read_text(encoding="utf-8"))
-    figures = ("rank_1", "rank_5", "mean_average_precision")
-    lines = ["| set | method | rank-1 | rank-5 | mAP |", "|---|---|---|---|---|"]
-    for name, protocol in result["protocols"].items():
-        runs = [run for run in result["runs"] if run["set"] == name]
-        scores = {
-            method: [run["scores"] for run in runs if run["method"] == method]
-            for method in dict.fromkeys(run["method"] for run in runs)
-        }
-        scores["untrained"] = [run["untrained"] for run in runs if run["method"] == runs[0]["method"]]
-        scores["colour histogram"] = [result["baselines"][name]["colour histogram"]]
-        for method, of_seeds in scores.items():
-            cells = " | ".join(_mean_and_spread([each[figure] for each in of_seeds]) for figure in figures)
-            lines.append(f"| {name} ({protocol}) | {method} | {cells} |")
-    runs, size = result["runs"], result["size"]
-    steps = sorted({run["steps"] for run in runs})
-    seeds = len({run["seed"] for run in runs})
-    about = (
-        f"ViT-{size['encoder']}/{size['patch_size']} at {size['image_size']} pixels from nothing, batch "
-        f"{size['batch_size']}, {' or '.join(map(str, steps))} steps, mean of {seeds} seeds ± standard deviation."
-    )
-    return "\n".join([*lines, "", about])
-
-
-def _mean_and_spread(values: list[float]) -> str:
-    mean = f"{100 * statistics.mean(values):.1f}%"
-    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
-
-
 def pointing() -> str:
     """The table of `benchmarks/pointing.py`."""
     result = json.loads((RESULTS / "pointing.json").read_text(encoding="utf-8"))
@@ -177,12 +146,12 @@ DOCUMENTS: dict[str, Sections] = {
         "demo_rates": demo_rates,
         "chain": chain,
         "training_step": training_step,
-        "quality": quality,
         "pointing": pointing,
         "encoder_throughput": encoder_throughput,
         **catalogue_figures.SECTIONS,
         **answer_figures.SECTIONS,
         **serving_figures.SECTIONS,
+        **quality_figures.SECTIONS,
     },
     "docs/larger-than-one-machine.md": scale_arithmetic.SECTIONS,
 }
