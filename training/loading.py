@@ -1,6 +1,6 @@
 """The batches of a run in order, each fetched while the step before it computes."""
 
-# B pictures a step of this process, Q side of a stored picture.
+# B pictures a step of this process, N pictures of the run, Q side of a stored picture, R ranks of labels.
 
 import time
 from collections import deque
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from encoder.errors import ConfigError, SourceError
 from training.distributed import World
+from training.label_groups import grouped_order
 from training.pictures import PictureStore
 from training.views import batch_order
 
@@ -28,11 +29,13 @@ class Batch:
         pixels_BQQ3: uint8, on the device.
         aspect_B: width / height, float32, on the device.
         wait_s: seconds that the step had to wait for them.
+        label_BR: number of each picture's label at each rank, int64, on the device; None where no label is read.
     """
 
     pixels_BQQ3: Tensor
     aspect_B: Tensor
     wait_s: float
+    label_BR: Tensor | None = None
 
 
 def count_steps(num_pictures: int, batch_size: int, data: Path) -> int:
@@ -53,28 +56,51 @@ def count_steps(num_pictures: int, batch_size: int, data: Path) -> int:
 
 
 def batches(
-    store: PictureStore, steps: range, *, batch_size: int, seed: int, world: World, device: torch.device
+    store: PictureStore,
+    steps: range,
+    *,
+    batch_size: int,
+    seed: int,
+    world: World,
+    device: torch.device,
+    label_NR: Tensor | None = None,
+    pictures_per_label: int = 1,
 ) -> Generator[Batch, None, None]:
     """The batch of each step in `steps`; each process of `world` gets its own part of it.
 
     The pictures of an epoch are drawn without replacement, and what does not fill a last batch is left out. Fetching
     copies from the memory map in a thread of its own, so disk and device work at once.
+
+    Args:
+        store: the pictures.
+        steps: which steps of the run.
+        batch_size: pictures a step, over all processes.
+        seed: of the order.
+        world: this process among all.
+        device: where the batches go.
+        label_NR: number of each picture's label at each rank, int64, -1 for none, to go with its batch.
+        pictures_per_label: above 1, pictures of one label follow each other in groups of so many.
     """
     steps_per_epoch = len(store) // batch_size
     share = batch_size // world.size
     orders: dict[int, Tensor] = {}
 
-    def fetch(step: int) -> tuple[Tensor, Tensor]:
+    def fetch(step: int) -> tuple[Tensor, ...]:
         epoch, position = divmod(step, steps_per_epoch)
         if epoch not in orders:
             orders.clear()
-            orders[epoch] = batch_order(len(store), epoch, seed)
+            if label_NR is None or pictures_per_label == 1:
+                orders[epoch] = batch_order(len(store), epoch, seed)
+            else:
+                orders[epoch] = grouped_order(label_NR, epoch, seed, pictures_per_label)
         start = position * batch_size + world.rank * share
-        rows = orders[epoch][start : start + share].numpy()
-        pixels, aspect = torch.from_numpy(store.pixels_NQQ3[rows]), torch.from_numpy(store.aspect_N[rows])
-        return (pixels.pin_memory(), aspect.pin_memory()) if device.type == "cuda" else (pixels, aspect)
+        rows = orders[epoch][start : start + share]
+        parts = [torch.from_numpy(stored[rows.numpy()]) for stored in (store.pixels_NQQ3, store.aspect_N)]
+        if label_NR is not None:
+            parts.append(label_NR[rows])
+        return tuple(part.pin_memory() if device.type == "cuda" else part for part in parts)
 
-    pending: deque[Future[tuple[Tensor, Tensor]]] = deque()
+    pending: deque[Future[tuple[Tensor, ...]]] = deque()
     # One thread: it fetches in order, so `orders` needs no lock.
     with ThreadPoolExecutor(1) as pool:
         try:
@@ -89,8 +115,9 @@ def batches(
                 future.cancel()
 
 
-def _take(pending: deque[Future[tuple[Tensor, Tensor]]], device: torch.device) -> Batch:
+def _take(pending: deque[Future[tuple[Tensor, ...]]], device: torch.device) -> Batch:
     started = time.monotonic()
-    pixels, aspect = pending.popleft().result()
+    parts = pending.popleft().result()
     wait_s = time.monotonic() - started
-    return Batch(pixels.to(device, non_blocking=True), aspect.to(device, non_blocking=True), wait_s)
+    pixels, aspect, *labels = (part.to(device, non_blocking=True) for part in parts)
+    return Batch(pixels, aspect, wait_s, *labels)

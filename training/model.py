@@ -4,7 +4,7 @@ The base encoder only ever sees whole views. The momentum encoder makes the keys
 forward, the attention that finds each view's pivotal patches.
 """
 
-# B batch, C embedding dim of the contrastive space, P patches, S side in pixels.
+# B batch, C embedding dim of the contrastive space, P patches, R ranks of labels, S side in pixels.
 
 import copy
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from training.cls_forward import encode_cls
 from training.distributed import SyncBatchNorm1d, first_row, gather_keys
-from training.losses import info_nce
+from training.losses import info_nce, supervised_contrast
 from training.pivotal import fuse_attention, kept_patches, pivotal_mask, random_mask, zero_masked
 from training.vit import Features, VisionTransformer
 
@@ -76,6 +76,7 @@ class LoDisc(nn.Module):
         momentum_updates: moves of the momentum encoder a step. More than one re-expresses the published code, where
             the second comes before the masks, the third before the local keys and any other after the losses.
         micro_batch: views that go through the base encoder at once; 0 for all.
+        rank_weights: of the ranks of the labels, finest first, where `forward` is given labels.
     """
 
     def __init__(
@@ -91,10 +92,12 @@ class LoDisc(nn.Module):
         predictor_dropout: float = 0.0,
         momentum_updates: int = 1,
         micro_batch: int = 0,
+        rank_weights: tuple[float, ...] = (1.0,),
     ) -> None:
         super().__init__()
         self.local, self.keep_ratio, self.temperature = local, keep_ratio, temperature
         self.momentum_updates, self.micro_batch = momentum_updates, micro_batch
+        self.rank_weights = rank_weights
         if projector == "none":
             projection_dim = backbone.width
             self.base = Encoder(backbone, nn.Identity())
@@ -103,7 +106,14 @@ class LoDisc(nn.Module):
         self.predictor = build_mlp(2, projection_dim, hidden_dim, projection_dim, predictor_dropout)
         self.momentum = copy.deepcopy(self.base).requires_grad_(False)
 
-    def forward(self, view1_B3SS: Tensor, view2_B3SS: Tensor, momentum: float, generator: torch.Generator) -> Losses:
+    def forward(
+        self,
+        view1_B3SS: Tensor,
+        view2_B3SS: Tensor,
+        momentum: float,
+        generator: torch.Generator,
+        label_BR: Tensor | None = None,
+    ) -> Losses:
         """One step of the method up to the loss; also moves the momentum encoder.
 
         Args:
@@ -111,6 +121,8 @@ class LoDisc(nn.Module):
             view2_B3SS: second view, same shape.
             momentum: m of this step, in [0, 1].
             generator: draws the mask of `local="random"`.
+            label_BR: number of each picture's label at each rank, int64, -1 for none, shape (B, R): pictures of one
+                label are then positives in both branches. None: each picture is its own positive alone.
 
         Returns:
             The losses of both branches.
@@ -125,7 +137,8 @@ class LoDisc(nn.Module):
             self.update_momentum_encoder(momentum)
             features = encode_cls(self.momentum.backbone, views, with_attention=self._mask_shares_forward)
             k1, k2 = (gather_keys(k) for k in self._project(self.momentum, features.cls_BD))
-        global_loss = self._contrast(q1, k2) + self._contrast(q2, k1)
+            labels = None if label_BR is None else (label_BR, gather_keys(label_BR))
+        global_loss = self._contrast(q1, k2, labels) + self._contrast(q2, k1, labels)
         if self.local == "none":
             return Losses(global_loss, torch.zeros_like(global_loss))
 
@@ -134,12 +147,15 @@ class LoDisc(nn.Module):
             km1, km2 = (gather_keys(k) for k in self._project(self.momentum, local_cls))
             for _ in range(3, self.momentum_updates):
                 self.update_momentum_encoder(momentum)
-        local_loss = self._contrast(q1, km2) + self._contrast(q2, km1)
+        local_loss = self._contrast(q1, km2, labels) + self._contrast(q2, km1, labels)
         return Losses(global_loss, local_loss)
 
-    def _contrast(self, query_BC: Tensor, key_NC: Tensor) -> Tensor:
-        """InfoNCE of this process's queries against the keys of all processes."""
-        return info_nce(query_BC, key_NC, self.temperature, first_row(len(query_BC)))
+    def _contrast(self, query_BC: Tensor, key_NC: Tensor, labels: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Loss of this process's queries, and their labels, against the keys, and their labels, of all processes."""
+        first = first_row(len(query_BC))
+        if labels is None:
+            return info_nce(query_BC, key_NC, self.temperature, first)
+        return supervised_contrast(query_BC, key_NC, *labels, self.rank_weights, self.temperature, first)
 
     @property
     def _mask_shares_forward(self) -> bool:

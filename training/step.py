@@ -65,7 +65,7 @@ class TrainingStep:
         torch.manual_seed(generator.initial_seed())
         view1, view2 = two_views(batch.pixels_BQQ3, batch.aspect_B, recipe, generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            losses: Losses = self.model(view1, view2, momentum, generator)
+            losses: Losses = self.model(view1, view2, momentum, generator, batch.label_BR)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
