@@ -20,7 +20,7 @@ def grouped_order(label_NR: Tensor, epoch: int, seed: int, pictures_per_label: i
             by the finest label that it has. Shape (N, R).
         epoch: of the run; with `seed` it decides the order, so a resumed run agrees and processes share it.
         seed: of the recipe.
-        pictures_per_label: most pictures of a group, at least 1.
+        pictures_per_label: pictures of a group, at least 2.
 
     Returns:
         A permutation of the pictures, int64, shape (N,).
@@ -32,8 +32,10 @@ def grouped_order(label_NR: Tensor, epoch: int, seed: int, pictures_per_label: i
     keys, counts = sorted_N.unique_consecutive(return_counts=True)
     groups: list[Tensor] = []
     for key, rows in zip(keys.tolist(), drawn_N[place_N].split(counts.tolist()), strict=True):
-        size = 1 if key < 0 else pictures_per_label
-        groups += rows.tensor_split(-(-len(rows) // size))
+        num_groups = len(rows)
+        if key >= 0:  # in pairs, an odd picture makes a group of three
+            num_groups = min(-(-len(rows) // pictures_per_label), max(1, len(rows) // 2))
+        groups += rows.tensor_split(num_groups)
     return torch.cat([groups[number] for number in torch.randperm(len(groups), generator=generator).tolist()])
 
 

@@ -80,7 +80,7 @@ def training_labels(ranks: LabelRanks, paths: Sequence[str], rank_weights: Seque
     parts, teaches = [], False
     for rank, name in enumerate(ranks.names):
         labels = [ranks.of[path][rank] for path in paths]
-        known = sorted({label for label in labels if label is not None})
+        known = list(dict.fromkeys(label for label in labels if label is not None))
         num_without = labels.count(None)
         weight = rank_weights[rank] if rank < len(rank_weights) else 0.0
         parts.append(f"{len(known)} at {name} (weight {weight:g}, {num_without} of {len(paths)} pictures without)")

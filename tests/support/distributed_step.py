@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 distributed_step.py FOLDER
 
-FOLDER holds inputs.pt (recipe fields, two views of the whole batch); each process takes its part of it, does one step
-of the model as training wraps it, and writes rank-N.pt.
+FOLDER holds inputs.pt (recipe fields, two views of the whole batch, its labels or None); each process takes its part of
+it, does one step of the model as training wraps it, and writes rank-N.pt.
 """
 
 import sys
@@ -27,7 +27,8 @@ def main() -> None:
         model = build_model(Recipe(**inputs["recipe"])).train()
         wrapped = DistributedDataParallel(model)
         view1, view2 = (inputs[name].chunk(world.size)[world.rank] for name in ("view1", "view2"))
-        losses = wrapped(view1, view2, inputs["momentum"], torch.Generator().manual_seed(0))
+        labels = inputs["labels"].chunk(world.size)[world.rank] if inputs["labels"] is not None else None
+        losses = wrapped(view1, view2, inputs["momentum"], torch.Generator().manual_seed(0), labels)
         losses.total.backward()
     torch.save(
         {
