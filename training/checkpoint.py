@@ -39,6 +39,7 @@ class RunState:
         num_pictures: how many of them could be decoded.
         seconds: time spent training up to here, over all sessions.
         best_map: the best mAP so far on the held-out pictures; -1 before there is one.
+        labels: digest of the labels that the loss reads; empty if it reads none.
     """
 
     recipe: Recipe
@@ -47,6 +48,7 @@ class RunState:
     num_pictures: int
     seconds: float
     best_map: float = -1.0
+    labels: str = ""
 
 
 def build_model(recipe: Recipe) -> LoDisc:
@@ -74,6 +76,7 @@ def build_model(recipe: Recipe) -> LoDisc:
             momentum_updates=recipe.momentum_updates,
             micro_batch=recipe.micro_batch,
             repeats=recipe.repeats,
+            rank_weights=recipe.rank_weights,
         )
 
 
@@ -112,6 +115,7 @@ def save_checkpoint(
         "num_pictures": str(state.num_pictures),
         "seconds": f"{state.seconds:.1f}",
         "best_map": repr(state.best_map),
+        "labels": state.labels,
     }
     path = run / name
     partial = path.with_suffix(".partial")
@@ -213,6 +217,7 @@ def read_state(run: Path) -> RunState:
         num_pictures=int(metadata["num_pictures"]),
         seconds=float(metadata["seconds"]),
         best_map=float(metadata.get("best_map", "-1")),
+        labels=metadata.get("labels", ""),
     )
 
 
