@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from encoder.manifest import Manifest, Variant
+from training.supervision import labels_sentence
 
 CARD_NAME = "README.md"
 
@@ -28,6 +29,8 @@ def _lines(manifest: Manifest, sections: str) -> Iterator[str]:
     yield "|---|---|"
     yield f"| knows | {manifest.domain} |"
     yield f"| trained on | {manifest.trained_on} |"
+    if "supervision" in manifest.recipe:  # a run of ours; of other weights it is not known
+        yield f"| labels | {labels_sentence(manifest.recipe)} |"
     yield f"| weights | {manifest.source} |"
     yield f"| licence of the weights | {manifest.licence} |"
     yield f"| embedding | {manifest.feature}, {manifest.embedding_dim} dimensions, length 1 |"

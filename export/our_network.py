@@ -38,6 +38,7 @@ def run_network(run: Path, *, untrained: bool = False) -> Network:
         trained_on="nothing: these are the initial weights of its recipe" if untrained else _trained_on(state),
         domain="nothing" if untrained else _data_name(Path(state.data)),
         pictures=Path(state.data),
+        recorded=_architecture(recipe) if untrained else recipe_values(recipe),
     )
 
 
@@ -71,6 +72,7 @@ def published_network(weights: str, settings: Mapping[str, Any]) -> tuple[Networ
         trained_on="not stated: published weights, not trained further",
         domain="not stated",
         pictures=None,
+        recorded=_architecture(recipe),
     )
     return network, report
 
@@ -84,6 +86,7 @@ def _network(
     trained_on: str,
     domain: str,
     pictures: Path | None,
+    recorded: dict[str, Any],
 ) -> Network:
     backbone = model.backbone
 
@@ -104,17 +107,24 @@ def _network(
         licence=licence,
         trained_on=trained_on,
         domain=domain,
-        recipe=recipe_values(recipe),
+        recipe=recorded,
         pictures=pictures,
     )
 
 
+def _architecture(recipe: Recipe) -> dict[str, Any]:
+    """A recipe that nothing was trained by, so it says nothing of what training read."""
+    silent = ("supervision", "rank_weights", "pictures_per_label")
+    return {name: value for name, value in recipe_values(recipe).items() if name not in silent}
+
+
 def _trained_on(state: RunState) -> str:
     epochs = state.step / max(1, state.num_pictures // state.recipe.pictures_per_step)
-    return (
-        f"{state.num_pictures} unlabelled pictures of {_data_name(Path(state.data))}, {epochs:.0f} epochs, "
-        f"{state.seconds / 60:.0f} minutes"
-    )
+    data = _data_name(Path(state.data))
+    pictures = f"pictures of {data} and their labels"
+    if state.recipe.supervision == "none":
+        pictures = f"unlabelled pictures of {data}"
+    return f"{state.num_pictures} {pictures}, {epochs:.0f} epochs, {state.seconds / 60:.0f} minutes"
 
 
 def _data_name(data: Path) -> str:

@@ -18,7 +18,7 @@ from encoder.errors import LodiscError
 # Listed by hand, with the line that `lodisc --help` shows, so that help needs no import.
 COMMANDS = {
     "demo": "draw the demo insects (or take your folder), index them, serve them",
-    "train": "train an encoder on a folder of unlabelled pictures",
+    "train": "train an encoder on a folder of pictures, without labels or with them",
     "evaluate": "measure retrieval of a run or a bundle on labelled pictures",
     "export": "turn a training run, published weights or a timm model into a bundle that servers can load",
     "default-encoder": "pack, train, measure and export an encoder from a folder of sets, in one go",

@@ -41,6 +41,7 @@ class RunState:
         num_pictures: how many of them could be decoded.
         seconds: time spent training up to here, over all sessions.
         best_map: the best mAP so far on the held-out pictures; -1 before there is one.
+        labels: digest of the labels that the loss reads; empty if it reads none.
     """
 
     recipe: Recipe
@@ -49,6 +50,7 @@ class RunState:
     num_pictures: int
     seconds: float
     best_map: float = -1.0
+    labels: str = ""
 
 
 def build_model(recipe: Recipe) -> LoDisc:
@@ -79,6 +81,7 @@ def build_model(recipe: Recipe) -> LoDisc:
             micro_batch=recipe.micro_batch,
             repeats=recipe.repeats,
             whitening=_whitening(recipe),
+            rank_weights=recipe.rank_weights,
         )
 
 
@@ -127,6 +130,7 @@ def save_checkpoint(
         "num_pictures": str(state.num_pictures),
         "seconds": f"{state.seconds:.1f}",
         "best_map": repr(state.best_map),
+        "labels": state.labels,
     }
     path = run / name
     partial = path.with_suffix(".partial")
@@ -228,6 +232,7 @@ def read_state(run: Path) -> RunState:
         num_pictures=int(metadata["num_pictures"]),
         seconds=float(metadata["seconds"]),
         best_map=float(metadata.get("best_map", "-1")),
+        labels=metadata.get("labels", ""),
     )
 
 

@@ -17,13 +17,12 @@ from torch.optim import AdamW
 
 from training.checkpoint import build_model, trained_parameters
 from training.distributed import World
-from training.holdout import divide
 from training.initial_weights import FETCHED, initial_model
-from training.layouts import list_split
 from training.loading import Batch, count_steps
 from training.pictures import stored_side
 from training.recipe import Recipe
 from training.schedule import StepSettings, settings_at
+from training.selection import select_pictures
 from training.step import TrainingStep
 
 NUM_TIMED = 3
@@ -44,6 +43,7 @@ class Estimate:
         memory_bytes: weights, optimiser, gradients and what the forward keeps for the backward, at their largest.
         disk_bytes: the decoded pictures and two checkpoints.
         device: where it was measured.
+        labels: which labels the loss would read; empty without supervision.
     """
 
     num_trained: int
@@ -56,6 +56,7 @@ class Estimate:
     memory_bytes: int
     disk_bytes: int
     device: str
+    labels: str = ""
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -63,6 +64,7 @@ class Estimate:
         return [
             f"parameters  {self.num_trained / 1e6:.1f} M trained, {self.num_all / 1e6:.1f} M with the momentum encoder",
             f"pictures    {self.num_pictures}{held_out}",
+            *([f"labels      {self.labels}"] if self.labels else []),
             f"steps       {self.num_steps} ({self.steps_per_epoch} an epoch)",
             f"memory      {self.memory_bytes / 2**30:.1f} GiB on {self.device}",
             f"disk        {self.disk_bytes / 2**30:.1f} GiB for the decoded pictures and two checkpoints",
@@ -70,7 +72,9 @@ class Estimate:
         ]
 
 
-def estimate_run(recipe: Recipe, data: Path, device: torch.device, num_processes: int = 1) -> Estimate:
+def estimate_run(
+    recipe: Recipe, data: Path, device: torch.device, num_processes: int = 1, *, label_table: Path | None = None
+) -> Estimate:
     """Measure a few steps of a run of `recipe` on `data`. Writes nothing.
 
     Args:
@@ -78,13 +82,14 @@ def estimate_run(recipe: Recipe, data: Path, device: torch.device, num_processes
         data: folder of pictures; they are listed, not decoded.
         device: where it would train.
         num_processes: that the batch would be shared by.
+        label_table: CSV of labels, to take instead of those that the layout has.
 
     Raises:
         SourceError, ConfigError: as `train` would.
     """
-    division = divide(
-        list_split(data, recipe.layout, "train", labelled=recipe.holdout > 0), data, recipe.holdout, recipe.seed
-    )
+    selection = select_pictures(recipe, data, label_table)
+    division = selection.division
+    labels = selection.training_labels(recipe, [path.relative_to(data).as_posix() for path in division.trained.paths])
     num_pictures = len(division.trained.paths)
     steps_per_epoch = count_steps(num_pictures, recipe.batch_size, data, recipe.repeats)
     # Weights in a file are read, so that what is wrong with them is told now; nothing is fetched for an estimate.
@@ -110,6 +115,7 @@ def estimate_run(recipe: Recipe, data: Path, device: torch.device, num_processes
         # A checkpoint holds both encoders and two moments of each trained parameter, in float32.
         disk_bytes=num_pictures * side * side * 3 + 2 * 4 * (num_all + 2 * num_trained),
         device=device.type,
+        labels=labels.summary if labels is not None else "",
     )
 
 

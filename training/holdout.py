@@ -1,6 +1,7 @@
 """Pictures kept out of training: what a run is measured on while it trains, and chosen by.
 
-Selection never touches a test set. The labels of these pictures are read for measuring; the loss never sees them.
+Selection never touches a test set. The labels of these pictures are read for measuring; the loss never sees them, with
+supervision or without.
 """
 
 import hashlib
@@ -44,7 +45,8 @@ def divide(listing: Listing, data: Path, share: float, seed: int) -> Division:
     if len(set(labels)) < 2 or len(labels) == len(set(labels)):
         raise ConfigError(
             f"holdout {share} keeps {len(labels)} labelled pictures of {len(set(labels))} labels out of training, "
-            "too few to measure retrieval; sub-folders of --data are the labels: raise --holdout, or set it to 0"
+            "too few to measure retrieval; sub-folders of --data are the labels, or a --labels file: raise --holdout, "
+            "or set it to 0"
         )
     return Division(trained, held_out)
 

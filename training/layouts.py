@@ -6,7 +6,7 @@
     fgvc_aircraft    FGVC-Aircraft: data/images/, data/images_variant_{trainval,test}.txt; each picture carries a banner
     caltech101       Caltech-101: 101_ObjectCategories/; it has no official split, see `_caltech101`
 
-Training asks for no labels, and then the files that hold them need not be there.
+Training without supervision asks for no labels, and then the files that hold them need not be there.
 """
 
 import hashlib

@@ -12,7 +12,8 @@ is without small crops:
     Ll = (ctr(q1, km2) + ctr(q2, km1) + sum over m of [ctr(s_m, km1) + ctr(s_m, km2)]) / (1 + M)
 """
 
-# B batch, C embedding dim of the contrastive space, M small crops of a picture, P patches, S side in pixels.
+# B batch, C embedding dim of the contrastive space, M small crops of a picture, P patches, R ranks of labels, S side in
+# pixels.
 
 import copy
 from collections.abc import Sequence
@@ -23,10 +24,13 @@ from torch import Tensor, nn
 
 from training.cls_forward import encode_cls
 from training.distributed import SyncBatchNorm1d, first_row, frozen_statistics, gather_keys
-from training.losses import info_nce, repeated_pictures
+from training.losses import info_nce, repeated_pictures, supervised_contrast
 from training.pivotal import fuse_attention, kept_patches, pivotal_mask, random_mask, zero_masked
 from training.vit import Features, VisionTransformer
 from training.whitening import Whitening
+
+# Labels of this process's pictures and of those of all, shapes (B, R) and (N, R).
+Labels = tuple[Tensor, Tensor]
 
 LOCAL_BRANCHES = ("zero", "drop", "random", "none")
 
@@ -88,6 +92,7 @@ class LoDisc(nn.Module):
         micro_batch: views that go through the base encoder at once; 0 for all.
         repeats: rows of a batch, side by side over all processes, that come from one picture.
         whitening: of the embedding, learnt beside the method and no part of it; None for none.
+        rank_weights: of the ranks of the labels, finest first, where `forward` is given labels.
     """
 
     def __init__(
@@ -105,10 +110,12 @@ class LoDisc(nn.Module):
         micro_batch: int = 0,
         repeats: int = 1,
         whitening: Whitening | None = None,
+        rank_weights: tuple[float, ...] = (1.0,),
     ) -> None:
         super().__init__()
         self.local, self.keep_ratio, self.temperature = local, keep_ratio, temperature
         self.momentum_updates, self.micro_batch, self.repeats = momentum_updates, micro_batch, repeats
+        self.rank_weights = rank_weights
         if projector == "none":
             projection_dim = backbone.width
             self.base = Encoder(backbone, nn.Identity())
@@ -124,6 +131,7 @@ class LoDisc(nn.Module):
         view2_B3SS: Tensor,
         momentum: float,
         generator: torch.Generator,
+        label_BR: Tensor | None = None,
         *,
         small_MB3SS: Tensor | None = None,
         keep_ratio: float | None = None,
@@ -135,6 +143,8 @@ class LoDisc(nn.Module):
             view2_B3SS: second view, same shape.
             momentum: m of this step, in [0, 1].
             generator: draws the mask of `local="random"`.
+            label_BR: number of each picture's label at each rank, int64, -1 for none, shape (B, R): pictures of one
+                label are then positives in both branches. None: each picture is its own positive alone.
             small_MB3SS: small crops of each picture, normalised, of any side that divides; None for none.
             keep_ratio: share of the patches kept in this step; the model's own if None.
 
@@ -152,7 +162,8 @@ class LoDisc(nn.Module):
             self.update_momentum_encoder(momentum)
             features = encode_cls(self.momentum.backbone, views, with_attention=self._mask_shares_forward)
             k1, k2 = (gather_keys(k) for k in self._project(self.momentum, features.cls_BD))
-        global_loss = self._branch(q1, q2, small, k1, k2)
+            labels = None if label_BR is None else (label_BR, gather_keys(label_BR))
+        global_loss = self._branch(q1, q2, small, k1, k2, labels)
         if self.local == "none":
             return Losses(global_loss, torch.zeros_like(global_loss))
 
@@ -162,7 +173,7 @@ class LoDisc(nn.Module):
             km1, km2 = (gather_keys(k) for k in self._project(self.momentum, local_cls))
             for _ in range(3, self.momentum_updates):
                 self.update_momentum_encoder(momentum)
-        return Losses(global_loss, self._branch(q1, q2, small, km1, km2))
+        return Losses(global_loss, self._branch(q1, q2, small, km1, km2, labels))
 
     def _small_queries(self, small_MB3SS: Tensor) -> list[Tensor]:
         """Predictor output of each small crop, M of shape (B, C); each crop's batch is normalised by itself.
@@ -173,20 +184,24 @@ class LoDisc(nn.Module):
         with frozen_statistics(self.base.projector), frozen_statistics(self.predictor):
             return [self.predictor(self.base.projector(cls_BD)) for cls_BD in cls_ND.chunk(len(small_MB3SS))]
 
-    def _branch(self, q1: Tensor, q2: Tensor, small: Sequence[Tensor], key1: Tensor, key2: Tensor) -> Tensor:
+    def _branch(
+        self, q1: Tensor, q2: Tensor, small: Sequence[Tensor], key1: Tensor, key2: Tensor, labels: Labels | None
+    ) -> Tensor:
         """The loss of one branch: each query against the keys of the views that it is not, scaled to two pairs."""
-        total = self._contrast(q1, key2) + self._contrast(q2, key1)
+        total = self._contrast(q1, key2, labels) + self._contrast(q2, key1, labels)
         for query in small:
-            total = total + self._contrast(query, key1) + self._contrast(query, key2)
+            total = total + self._contrast(query, key1, labels) + self._contrast(query, key2, labels)
         return total / (1 + len(small))
 
-    def _contrast(self, query_BC: Tensor, key_NC: Tensor) -> Tensor:
-        """InfoNCE of this process's queries against the keys of all processes."""
+    def _contrast(self, query_BC: Tensor, key_NC: Tensor, labels: Labels | None) -> Tensor:
+        """Loss of this process's queries, and their labels, against the keys, and their labels, of all processes."""
         first = first_row(len(query_BC))
-        excluded_BN = None
+        same_BN = None
         if self.repeats > 1:
-            excluded_BN = repeated_pictures(len(query_BC), len(key_NC), first, self.repeats).to(query_BC.device)
-        return info_nce(query_BC, key_NC, self.temperature, first, excluded_BN)
+            same_BN = repeated_pictures(len(query_BC), len(key_NC), first, self.repeats).to(query_BC.device)
+        if labels is None:
+            return info_nce(query_BC, key_NC, self.temperature, first, same_BN)
+        return supervised_contrast(query_BC, key_NC, *labels, self.rank_weights, self.temperature, first, same_BN)
 
     @property
     def _mask_shares_forward(self) -> bool:

@@ -72,6 +72,15 @@ class Recipe:
     )
     projector: str = _field("mlp", "projector: mlp (3 layers, BN) or none (keys are the raw CLS features)")
     predictor_dropout: float = _field(0.0, "share of the predictor's hidden units dropped")
+    supervision: str = _field(
+        "none", "none: the loss reads no label; labels: pictures of one label are positives of each other"
+    )
+    rank_weights: tuple[float, ...] = _field(
+        (1.0,), "with supervision labels: weight of each rank of the labels in the loss, finest first"
+    )
+    pictures_per_label: int = _field(
+        1, "with supervision labels: pictures of one label that come into a batch together; 1: as the shuffling has it"
+    )
     hidden_dim: int = _field(4096, "hidden units of projector and predictor")
     projection_dim: int = _field(256, "dimension of the contrastive space")
 
@@ -99,7 +108,7 @@ class Recipe:
     holdout: float = _field(
         0.0,
         "share of the labelled pictures kept out of training, to measure retrieval on and to choose the best "
-        "checkpoint by; 0: labels are never read",
+        "checkpoint by; 0: none are kept out, and labels are read for supervision alone",
     )
 
     crop_min: float = _field(0.08, "smallest area of a random crop, as a share of the picture")
@@ -185,6 +194,7 @@ class Recipe:
             f"a multiple of patch_size {self.patch_size}",
         )
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2: a batch has to hold a negative")
+        self._check_supervision()
         _require(0 < self.keep_ratio < 1, "keep_ratio", self.keep_ratio, "in (0, 1)")
         _require(
             self.image_size_start % self.patch_size == 0 and 0 <= self.image_size_start <= self.image_size,
@@ -238,10 +248,29 @@ class Recipe:
         """Pictures that a step takes, over all processes."""
         return self.batch_size // self.repeats
 
+    def _check_supervision(self) -> None:
+        weights, group = self.rank_weights, self.pictures_per_label
+        _require(self.supervision in SUPERVISIONS, "supervision", self.supervision, f"one of {', '.join(SUPERVISIONS)}")
+        _require(
+            all(0 <= weight < math.inf for weight in weights) and sum(weights) > 0,
+            "rank_weights", weights, "one number or more, each at least 0 and one of them above",
+        )  # fmt: skip
+        _require(group >= 1, "pictures_per_label", group, "at least 1")
+        if self.supervision == "none":
+            _require(weights == (1.0,), "rank_weights", weights, "(1.0,), unless supervision is labels")
+            _require(group == 1, "pictures_per_label", group, "1, unless supervision is labels")
+        rows = group * self.repeats
+        _require(
+            group == 1 or (self.batch_size % rows == 0 and self.batch_size > rows),
+            "batch_size", self.batch_size,
+            f"2 or more times pictures_per_label {group}, a multiple of it" + ", times repeats" * (self.repeats > 1),
+        )  # fmt: skip
+
 
 STEM_INITS = ("random", "pca")
 PRECISIONS = ("fp32", "bf16", "auto")
 PROJECTORS = ("mlp", "none")
+SUPERVISIONS = ("none", "labels")
 FEATURES = ("cls", "mean", "projector", "predictor")
 
 
@@ -292,6 +321,10 @@ def recipe_from_values(values: Mapping[str, Any], origin: str) -> Recipe:
 def _convert(name: str, value: Any, wanted: Any, origin: str) -> Any:
     """Turn a TOML or JSON value into the type of the field: ints pass as floats, lists as tuples."""
     parts = typing.get_args(wanted)
+    if Ellipsis in parts:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{origin}: {name} is {value!r}, expected a list of numbers")
+        return tuple(_convert(name, item, parts[0], origin) for item in value)
     if parts:
         if not isinstance(value, list | tuple) or len(value) != len(parts):
             raise ConfigError(f"{origin}: {name} is {value!r}, expected {len(parts)} numbers")

@@ -23,6 +23,8 @@ from training.step import StepTotals
 NUM_MEASUREMENTS = 50
 NUM_MASK_PICTURES = 10
 SCALARS_PER_EPOCH = 10
+# Columns of log.jsonl that are no means over an epoch.
+NOT_MEANS = ("step", "epoch", "seconds", "lr", "momentum", "supervision")
 
 
 class RunRecord:
@@ -84,14 +86,16 @@ class RunRecord:
         if not (is_epoch_end or is_stopping):
             return
         self._spread = None
-        line = {"step": step, "epoch": epoch + 1, "lr": lr, "momentum": momentum, **self._epoch_means()}
+        line: dict[str, float | str] = {"step": step, "epoch": epoch + 1, "lr": lr, "momentum": momentum}
+        line |= self._epoch_means()
         if is_epoch_end:
             line |= self._measure(epoch + 1)
         line["seconds"] = round(self.state(step).seconds, 1)
+        line["supervision"] = self.start.recipe.supervision
         self.log.write(json.dumps(line) + "\n")
         self.log.flush()
-        means = {key: value for key, value in line.items() if key not in ("step", "epoch", "seconds", "lr", "momentum")}
-        self.tensorboard.scalars(step, {f"epoch/{key}": value for key, value in means.items()})
+        means = {key: value for key, value in line.items() if key not in NOT_MEANS}
+        self.tensorboard.scalars(step, {f"epoch/{key}": float(value) for key, value in means.items()})
         if is_epoch_end and self._is_due(epoch + 1, NUM_MASK_PICTURES):
             self._draw_masks(step, epoch + 1)
         self.tensorboard.flush()

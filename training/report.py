@@ -1,20 +1,23 @@
 """`report.html`: what became of a run, in one file that needs nothing else to be read.
 
-Made from what the run wrote (log.jsonl, recipe.toml, masks/, pictures/pictures.json), so it can be made again at any
-time and says the same.
+Made from what the run wrote (log.jsonl, recipe.toml, labels.txt, masks/, pictures/pictures.json), so it can be made
+again at any time and says the same.
 """
 
 import base64
 import json
 import platform
+import tomllib
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from encoder.svg_curve import svg_chart
+from training.supervision import labels_sentence
 
 REPORT_NAME = "report.html"
+LABELS_NAME = "labels.txt"
 PACKAGES = ("lodisc", "torch", "numpy", "pillow", "safetensors")
 NUM_NAMED = 20
 # Title of a chart: the columns of log.jsonl that it shows, by the name of their curve.
@@ -51,6 +54,7 @@ def write_report(run: Path) -> Path:
         f"<title>{escape(run.resolve().name)}</title><style>{STYLE}</style>",
         f"<h1>Training run {escape(run.resolve().name)}</h1>",
         _summary(lines),
+        _labels(run),
         "<h2>Curves</h2>",
         _charts(lines) or "<p class=faint>No epoch is finished yet.</p>",
         _masks(run),
@@ -146,6 +150,16 @@ def _skipped(run: Path) -> str:
     rows = "".join(f"<tr><td>{escape(name)}<td>{escape(reason)}" for name, reason in rejected[:NUM_NAMED])
     more = f"<p>and {len(rejected) - NUM_NAMED} more</p>" if len(rejected) > NUM_NAMED else ""
     return f"<h2>Pictures skipped: {len(rejected)}</h2><table>{rows}</table>{more}"
+
+
+def _labels(run: Path) -> str:
+    """Whether labels were read, and which."""
+    recipe, found = run / "recipe.toml", run / LABELS_NAME
+    if not recipe.is_file():
+        return ""
+    sentence = labels_sentence(tomllib.loads(recipe.read_text(encoding="utf-8")))
+    which = f"; {found.read_text(encoding='utf-8').strip()}" if found.is_file() else ""
+    return f"<p>Labels: {escape(sentence + which)}.</p>"
 
 
 def _recipe(run: Path) -> str:

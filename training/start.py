@@ -30,21 +30,22 @@ logger = logging.getLogger(__name__)
 
 
 def start_or_resume(
-    recipe: Recipe, run: Path, data: Path, store: PictureStore, device: torch.device, world: World
+    recipe: Recipe, run: Path, data: Path, store: PictureStore, device: torch.device, world: World, *, labels: str = ""
 ) -> tuple[LoDisc, AdamW, RunState]:
     """Model and optimiser at the run's last checkpoint, or at step 0.
 
     The first process reads the files and the others are told, so machines need not share a folder.
 
     Raises:
-        ConfigError: the run was started with another recipe or other pictures.
+        ConfigError: the run was started with another recipe, other pictures or other labels.
     """
+    begun = RunState(recipe, 0, str(data.resolve()), len(store), 0.0, labels=labels)
     resumes = False
     if world.is_first:
         resumes = (run / CHECKPOINT_NAME).is_file()
-        model, state = _resumed(recipe, run, data, len(store)) if resumes else _fresh(recipe, run, data, store)
+        model, state = _resumed(run, begun) if resumes else _fresh(run, begun, store)
     else:
-        model, state = build_model(recipe), RunState(recipe, 0, str(data.resolve()), len(store), 0.0)
+        model, state = build_model(recipe), begun
     model.to(device).train()
     parameters = [parameter for _, parameter in trained_parameters(model)]
     optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
@@ -55,7 +56,8 @@ def start_or_resume(
     return model, optimizer, state
 
 
-def _fresh(recipe: Recipe, run: Path, data: Path, store: PictureStore) -> tuple[LoDisc, RunState]:
+def _fresh(run: Path, begun: RunState, store: PictureStore) -> tuple[LoDisc, RunState]:
+    recipe = begun.recipe
     model, report = start_model(recipe)
     if report is not None:
         text = "\n".join(report.lines())
@@ -64,7 +66,7 @@ def _fresh(recipe: Recipe, run: Path, data: Path, store: PictureStore) -> tuple[
     if recipe.stem_init == "pca":
         learn_stem(model.base.backbone, _pictures(store, recipe.image_size), recipe.seed)
         model.momentum.load_state_dict(model.base.state_dict())
-    return model, RunState(recipe, 0, str(data.resolve()), len(store), 0.0)
+    return model, begun
 
 
 def _pictures(store: PictureStore, image_size: int) -> torch.Tensor:
@@ -78,18 +80,23 @@ def _pictures(store: PictureStore, image_size: int) -> torch.Tensor:
     return normalise(torch.cat(list(views)))
 
 
-def _resumed(recipe: Recipe, run: Path, data: Path, num_pictures: int) -> tuple[LoDisc, RunState]:
+def _resumed(run: Path, begun: RunState) -> tuple[LoDisc, RunState]:
     found = read_state(run)
-    if found.recipe != recipe:
-        theirs, ours = vars(found.recipe), vars(recipe)
+    if found.recipe != begun.recipe:
+        theirs, ours = vars(found.recipe), vars(begun.recipe)
         changed = ", ".join(f"{name} {theirs[name]!r} -> {ours[name]!r}" for name in ours if theirs[name] != ours[name])
         raise ConfigError(
             f"{run} was started with another recipe ({changed}); continue with its recipe.toml or choose another --out"
         )
-    if (found.data, found.num_pictures) != (str(data.resolve()), num_pictures):
+    if (found.data, found.num_pictures) != (begun.data, begun.num_pictures):
         raise ConfigError(
             f"{run} was started on {found.num_pictures} pictures of {found.data}, now there are "
-            f"{num_pictures} of {data.resolve()}; restore them or choose another --out"
+            f"{begun.num_pictures} of {begun.data}; restore them or choose another --out"
+        )
+    if found.labels != begun.labels:
+        raise ConfigError(
+            f"{run} was started with other labels of the same pictures (digest {found.labels}, now {begun.labels}); "
+            "restore the folders or the --labels file, or choose another --out"
         )
     return load_model(run)
 

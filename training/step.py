@@ -69,6 +69,7 @@ class TrainingStep:
                 views.view2_B3SS,
                 settings.momentum,
                 generator,
+                batch.label_BR,
                 small_MB3SS=views.small_MB3SS,
                 keep_ratio=settings.keep_ratio,
             )

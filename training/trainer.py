@@ -1,10 +1,11 @@
-"""The training loop: from a recipe and a folder of unlabelled pictures to a checkpoint.
+"""The training loop: from a recipe and a folder of pictures, labelled or not, to a checkpoint.
 
 A run is a function of the recipe, the pictures and the step: nothing random is carried along, so an interrupted run
 continues from its last checkpoint as if it had not been interrupted. Ctrl-C and SIGTERM save first. Under torchrun
 every process runs this same function; the first of them writes the files.
 """
 
+import logging
 import signal
 import threading
 import time
@@ -19,8 +20,8 @@ from torch.optim import AdamW
 from encoder.errors import ConfigError, TrainingError
 from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, save_checkpoint
 from training.distributed import World, process_group, wait_for_all
-from training.holdout import divide
-from training.layouts import Listing, list_split
+from training.label_ranks import TrainingLabels
+from training.layouts import Listing
 from training.loading import batches, count_steps
 from training.model import LoDisc
 from training.monitor import Monitor
@@ -28,9 +29,13 @@ from training.pictures import PictureStore, open_picture_store
 from training.progress import TrainingProgress
 from training.recipe import Recipe, save_recipe
 from training.record import RunRecord
+from training.report import LABELS_NAME
 from training.schedule import settings_at
+from training.selection import Selection, select_pictures
 from training.start import start_or_resume
 from training.step import TrainingStep
+
+logger = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 120.0
 
@@ -58,6 +63,7 @@ def train(
     run: Path,
     *,
     device: torch.device,
+    label_table: Path | None = None,
     world: World | None = None,
     max_steps: int | None = None,
     keep_last: int = 2,
@@ -69,10 +75,12 @@ def train(
 
     Args:
         recipe: all settings of the run.
-        data: folder of pictures, laid out as the recipe says; labels are read only if the recipe holds pictures out.
+        data: folder of pictures, laid out as the recipe says; labels are read only if the recipe has supervision or
+            holds pictures out.
         run: folder for recipe.toml, the checkpoints, log.jsonl, report.html, TensorBoard's files and the decoded
             pictures; made if missing.
         device: where this process trains.
+        label_table: CSV of labels, to take instead of those that the layout has.
         world: this process among those of the run; a lone one if None.
         max_steps: stop (and save) after this many steps of the schedule, which stays as long as the recipe says.
         keep_last: the newest checkpoints that stay.
@@ -81,8 +89,9 @@ def train(
         quiet: show no progress.
 
     Raises:
-        SourceError: the pictures are missing, too few, or too many of them unreadable.
-        ConfigError: the run was started with another recipe or other pictures, or the batch does not fit.
+        SourceError: the pictures are missing, too few, or too many of them unreadable; the label table is wrong.
+        ConfigError: the run was started with another recipe, other pictures or other labels, the batch does not fit, or
+            the labels do not fit the recipe.
         TrainingError: the loss is no longer finite, the embedding has collapsed, or the disk is full.
     """
     if recipe.precision == "auto":
@@ -91,9 +100,15 @@ def train(
     if recipe.batch_size % world.size:
         raise ConfigError(f"batch_size is {recipe.batch_size}, expected a multiple of the {world.size} processes")
     with _write_faults(run), process_group(world, device):
-        store, held_out = _open_pictures(recipe, data, run, world, max_unreadable)
+        selection = select_pictures(recipe, data, label_table)
+        store, held_out = _open_pictures(selection, recipe, data, run, world, max_unreadable)
         steps_per_epoch = count_steps(len(store), recipe.batch_size, data, recipe.repeats)
-        model, optimizer, state = start_or_resume(recipe, run, data, store, device, world)
+        labels = selection.training_labels(recipe, store.paths)
+        model, optimizer, state = start_or_resume(
+            recipe, run, data, store, device, world, labels=labels.digest if labels is not None else ""
+        )
+        if world.is_first:
+            _say_what_labels(selection, labels, label_table, run)
         if compiled:
             model.base.backbone.compile()
             model.momentum.backbone.compile()
@@ -109,6 +124,8 @@ def train(
             world=world,
             device=device,
             repeats=recipe.repeats,
+            label_NR=torch.from_numpy(labels.number_NR) if labels is not None else None,
+            pictures_per_label=recipe.pictures_per_label,
         )
         progress = TrainingProgress(
             num_steps, steps_per_epoch, recipe.pictures_per_step, step, quiet=quiet or not world.is_first
@@ -164,13 +181,25 @@ class _Saver:
             save_checkpoint(self.run, self.model, optimizer, state, keep_last=self.keep_last, name=name)
 
 
+def _say_what_labels(selection: Selection, labels: TrainingLabels | None, table: Path | None, run: Path) -> None:
+    """Labels are never read in silence: one line on the terminal, and in the run's folder for its report."""
+    if selection.unknown:
+        logger.warning(
+            "%d paths of %s are no picture of the data (the first: %s)",
+            len(selection.unknown),
+            table,
+            selection.unknown[0],
+        )
+    if labels is not None:
+        logger.warning("%s", labels.summary)
+        (run / LABELS_NAME).write_text(labels.summary + "\n", encoding="utf-8")
+
+
 def _open_pictures(
-    recipe: Recipe, data: Path, run: Path, world: World, max_unreadable: float
+    selection: Selection, recipe: Recipe, data: Path, run: Path, world: World, max_unreadable: float
 ) -> tuple[PictureStore, tuple[PictureStore, list[str]] | None]:
     """The training pictures, and the held-out ones with their labels; decoded once on each machine."""
-    division = divide(
-        list_split(data, recipe.layout, "train", labelled=recipe.holdout > 0), data, recipe.holdout, recipe.seed
-    )
+    division = selection.division
 
     def open_store(listing: Listing, folder: Path) -> PictureStore:
         return open_picture_store(listing, data, folder, recipe.image_size, max_unreadable=max_unreadable)

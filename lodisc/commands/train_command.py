@@ -10,12 +10,14 @@ from typing import Any
 from encoder.errors import ConfigError, MissingExtraError
 
 HELP = """\
-Train an encoder on a folder of pictures with LoDisc. No label is read, unless --holdout asks for measuring.
+Train an encoder on a folder of pictures with LoDisc. No label is read, unless --holdout asks for measuring or
+--supervision labels for training with them.
 
 examples:
   lodisc train --data photos/ --out run/                          the paper's recipe (ViT-B/16, wants a GPU)
   lodisc train quick --data photos/ --out run/                    a small ViT for a CPU, minutes
   lodisc train my-recipe.toml --data photos/ --out run/ --epochs 50
+  lodisc train labels --data photos/ --out run/                   with labels: each sub-folder is one
   lodisc train cub200 --data CUB_200_2011/ --out run/             a published set as it is unpacked
   lodisc train --init dinov2.pth --patch-size 14 --data photos/ --out run/     from published weights
   lodisc train quick --data photos/ --out run/ --dry-run          what it would take, without training
@@ -31,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of pictures, any depth")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE.csv",
+        help="labels to read instead of the sub-folders: columns path, then one a rank, finest first",
+    )
     parser.add_argument("--device", default="auto", help="auto (the GPU if there is one), cpu, cuda, cuda:1 ...")
     parser.add_argument(
         "--max-steps",
@@ -66,8 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{field.name.replace('_', '-')}",
             dest=f"recipe_{field.name}",
             type=parts[0] if parts else types[field.name],
-            nargs=len(parts) or None,
-            metavar=field.name.upper() if not parts else tuple("X" for _ in parts),
+            nargs="+" if Ellipsis in parts else len(parts) or None,
+            metavar=field.name.upper() if not parts else "X" if Ellipsis in parts else tuple("X" for _ in parts),
             help=f"{field.metadata['help']} (paper: {_shown(field.default)})",
         )
 
@@ -91,14 +99,17 @@ def run(args: argparse.Namespace) -> int:
     recipe = _training("device").resolve_precision(recipe, device)
     if args.dry_run:
         if world.is_first:
-            for line in _training("estimate").estimate_run(recipe, args.data, device, world.size).lines():
-                print(line)
+            estimate = _training("estimate").estimate_run(
+                recipe, args.data, device, world.size, label_table=args.labels
+            )
+            print("\n".join(estimate.lines()))
         return 0
     result = _training("trainer").train(
         recipe,
         args.data,
         args.out,
         device=device,
+        label_table=args.labels,
         world=world,
         max_steps=args.max_steps,
         keep_last=args.keep_last,

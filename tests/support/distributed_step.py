@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 distributed_step.py FOLDER
 
-FOLDER holds inputs.pt (recipe fields, two views and perhaps small crops of the whole batch); each process takes its
-part of it, does one step of the model as training wraps it, and writes rank-N.pt.
+FOLDER holds inputs.pt (recipe fields, two views of the whole batch, its small crops and its labels or None); each
+process takes its part of it, does one step of the model as training wraps it, and writes rank-N.pt.
 """
 
 import sys
@@ -27,10 +27,10 @@ def main() -> None:
         model = build_model(Recipe(**inputs["recipe"])).train()
         wrapped = DistributedDataParallel(model)
         view1, view2 = (inputs[name].chunk(world.size)[world.rank] for name in ("view1", "view2"))
-        small = inputs["small"]
-        if small is not None:
-            small = small.chunk(world.size, dim=1)[world.rank]
-        losses = wrapped(view1, view2, inputs["momentum"], torch.Generator().manual_seed(0), small_MB3SS=small)
+        labels = inputs["labels"].chunk(world.size)[world.rank] if inputs["labels"] is not None else None
+        small = inputs["small"].chunk(world.size, dim=1)[world.rank] if inputs["small"] is not None else None
+        generator = torch.Generator().manual_seed(0)
+        losses = wrapped(view1, view2, inputs["momentum"], generator, labels, small_MB3SS=small)
         losses.total.backward()
     torch.save(
         {

@@ -16,7 +16,10 @@ def test_paper_is_the_default():
 
 
 def test_saved_and_read_again(tmp_path):
-    recipe = Recipe(encoder="nano", jitter=(0.1, 0.2, 0.3, 0.05), blur_prob=(0.5, 0.25), seed=7)
+    recipe = Recipe(
+        encoder="nano", jitter=(0.1, 0.2, 0.3, 0.05), blur_prob=(0.5, 0.25), seed=7,
+        supervision="labels", rank_weights=(1.0, 0.5, 0.25),
+    )  # fmt: skip
     save_recipe(recipe, tmp_path / "recipe.toml")
     assert load_recipe(str(tmp_path / "recipe.toml")) == recipe
 
@@ -48,6 +51,20 @@ def test_whole_numbers_pass_as_floats():
         ({"crop_min": 0.9, "crop_max": 0.5}, "crop_min is 0.9"),
         ({"stem": "conv", "patch_size": 14, "image_size": 56}, "patch_size is 14, expected a power of two"),
         ({"blur_prob": [0.1, 2.0]}, "blur_prob"),
+        ({"supervision": "label"}, "supervision is 'label', expected one of none, labels"),
+        ({"supervision": "labels", "rank_weights": []}, r"rank_weights is \(\), expected one number or more"),
+        ({"supervision": "labels", "rank_weights": [1, -1]}, r"rank_weights is \(1.0, -1.0\), expected .* at least 0"),
+        ({"supervision": "labels", "rank_weights": [0, 0]}, "rank_weights is .* one of them above"),
+        ({"supervision": "labels", "rank_weights": [float("nan")]}, r"rank_weights is \(nan,\)"),
+        ({"supervision": "labels", "rank_weights": 1.0}, "rank_weights is 1.0, expected a list of numbers"),
+        ({"supervision": "labels", "pictures_per_label": 0}, "pictures_per_label is 0, expected at least 1"),
+        ({"rank_weights": [1, 0.5]}, "rank_weights is .* unless supervision is labels"),
+        ({"pictures_per_label": 2}, "pictures_per_label is 2, expected 1, unless supervision is labels"),
+        (
+            {"supervision": "labels", "pictures_per_label": 4, "batch_size": 30},
+            "batch_size is 30, expected 2 or more times pictures_per_label 4, and a multiple of it",
+        ),
+        ({"supervision": "labels", "pictures_per_label": 4, "batch_size": 4}, "batch_size is 4, expected 2 or more"),
         ({"lr": float("inf")}, "lr is inf, expected a finite number"),
         ({"temperature": float("nan")}, "temperature is nan, expected a finite number"),
         (
