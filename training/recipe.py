@@ -343,5 +343,11 @@ def recipe_values(recipe: Recipe) -> dict[str, Any]:
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write the resolved recipe as TOML."""
-    path.write_text(toml_document(recipe_values(recipe)), encoding="utf-8")
+    """Write the resolved recipe as TOML, by rename: a full disk leaves the one that was there."""
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_text(toml_document(recipe_values(recipe)), encoding="utf-8")
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    partial.replace(path)

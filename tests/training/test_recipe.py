@@ -62,7 +62,7 @@ def test_whole_numbers_pass_as_floats():
         ({"pictures_per_label": 2}, "pictures_per_label is 2, expected 1, unless supervision is labels"),
         (
             {"supervision": "labels", "pictures_per_label": 4, "batch_size": 30},
-            "batch_size is 30, expected 2 or more times pictures_per_label 4, and a multiple of it",
+            "batch_size is 30, expected 2 or more times pictures_per_label 4, a multiple of it",
         ),
         ({"supervision": "labels", "pictures_per_label": 4, "batch_size": 4}, "batch_size is 4, expected 2 or more"),
         ({"lr": float("inf")}, "lr is inf, expected a finite number"),
