@@ -22,10 +22,17 @@ NUM_LABELS = 5
 
 @dataclass(frozen=True)
 class RankVote:
-    """The likeliest labels of a rank, best first."""
+    """The likeliest labels of a rank, best first.
+
+    Attributes:
+        rank: its name.
+        labels: with their confidences: probabilities if `calibrated`, else shares of the vote.
+        calibrated: whether this rank is; one with too few questions is not.
+    """
 
     rank: str
     labels: list[LabelVote]
+    calibrated: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +126,7 @@ def _rank_votes(
 ) -> list[RankVote]:
     confidences = {rank: _confidences(shares, vote.first, calibration, rank) for rank, shares in vote.shares.items()}
     if calibration is not None:
-        _raise_parents(confidences, matches, ranks, homonyms)
+        _raise_parents(confidences, matches, ranks, homonyms, calibration)
     return [
         RankVote(
             rank,
@@ -127,17 +134,24 @@ def _rank_votes(
                 LabelVote(name, min(1.0, confidence), parent)
                 for (name, parent), confidence in sorted(found.items(), key=lambda entry: -entry[1])[:NUM_LABELS]
             ],
+            calibrated=calibration is not None and rank in calibration.ranks,
         )
         for rank, found in confidences.items()
     ]
 
 
 def _raise_parents(
-    confidences: dict[str, dict[ClassKey, float]], matches: Sequence[Match], ranks: Sequence[str], homonyms: Homonyms
+    confidences: dict[str, dict[ClassKey, float]],
+    matches: Sequence[Match],
+    ranks: Sequence[str],
+    homonyms: Homonyms,
+    calibration: Calibration,
 ) -> None:
-    """Make no name less likely than one below it; from the finest rank up."""
+    """Make no name less likely than one below it; from the finest rank up. A share and a probability do not compare."""
     above = ranks_above(ranks)
     for rank, parent in above.items():
+        if not {rank, parent} <= calibration.ranks.keys():
+            continue
         for labels in (match.labels for match in matches if rank in match.labels and parent in match.labels):
             confidence = confidences[rank].get(class_key(labels, rank, homonyms, above), 0.0)
             key = class_key(labels, parent, homonyms, above)

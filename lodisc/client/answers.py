@@ -101,10 +101,11 @@ class LabelVote:
 
 @dataclass(frozen=True)
 class RankVote:
-    """The likeliest labels of a rank, best first."""
+    """The likeliest labels of a rank, best first; their confidences are probabilities if `calibrated`, else shares."""
 
     rank: str
     labels: tuple[LabelVote, ...]
+    calibrated: bool = False
 
 
 @dataclass(frozen=True)

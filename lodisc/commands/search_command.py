@@ -160,6 +160,7 @@ def _answer_line(prediction: dict[str, Any]) -> str:
         return f"{name} ({escape(prediction['rank'])}), confidence {confidence}"
     best = ", ".join(
         f"{escape(one['rank'])} {escape(one['labels'][0]['label'])} {one['labels'][0]['confidence']:.2f}"
+        + ("" if one.get("calibrated", True) else " of the vote (not calibrated)")
         for one in prediction["ranks"]
     )
     return f"[bold]not sure[/bold]; {best}"
