@@ -27,6 +27,7 @@ from quality_methods import (
     RERANKED,
     SIZE,
     TRAINED,
+    UNTRAINED,
     Measured,
     bundle_name,
     hand_made,
@@ -80,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=CACHE, help="where decoded pictures are kept")
     args = parser.parse_args()
     if args.baselines_only:
-        args.methods = [*HAND_MADE, "untrained"]
+        args.methods = [*HAND_MADE, *UNTRAINED]
     return args
 
 
@@ -97,7 +98,7 @@ def _missing(
                 yield each, 0, 0, hand_made(each, method)
     for seed in range(args.seeds):
         for each in sets:
-            if "untrained" in args.methods and results.find(each.name, "untrained", seed, 0) is None:
+            if set(UNTRAINED) & set(args.methods) and results.find(each.name, UNTRAINED[-1], seed, 0) is None:
                 yield each, seed, 0, untrained(each, seed, device)
             for method in TRAINED:
                 rows = {method, f"{RERANKED}_rerank"} if method == RERANKED else {method}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from quality_embedding import EmbedBatch, Embedded, bundle_embedder, embed_all, network_embedder
@@ -24,11 +25,13 @@ from quality_rerank import measure_reranked
 from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
 from encoder.manifest import Preprocessing
+from training.augmentation import normalise
 from training.checkpoint import build_model, load_model
 from training.device import resolve_precision
 from training.embedding import EmbeddingModel, serving_preprocessing
 from training.model import LoDisc
 from training.recipe import Recipe, load_recipe
+from training.stem_statistics import NUM_PICTURES, learn_stem
 from training.trainer import train
 
 Measured = Iterator[tuple[str, Outcomes, dict[str, Any]]]
@@ -47,10 +50,13 @@ HAND_MADE: dict[str, Callable[[Split], NDArray[Any]]] = {
     "hog_and_colour": Split.gradients_and_color,
 }
 RERANKED = "drop"
-METHODS = (*HAND_MADE, "untrained", *TRAINED, f"{RERANKED}_rerank")
+UNTRAINED = ("untrained", "learnt_stem")
+METHODS = (*HAND_MADE, *UNTRAINED, *TRAINED, f"{RERANKED}_rerank")
+# What two CPU cores can train in minutes and still learn from: the start and the colours of `default_cpu`.
 SIZE: dict[str, Any] = {
-    "encoder": "nano", "image_size": 96, "patch_size": 16, "stem": "conv", "hidden_dim": 512, "projection_dim": 128,
-    "batch_size": 64, "lr": 2e-3, "weight_decay": 0.05, "crop_min": 0.2, "precision": "auto",
+    "encoder": "nano", "image_size": 64, "patch_size": 8, "stem": "conv", "stem_init": "pca", "residual_scale": 0.1,
+    "hidden_dim": 512, "projection_dim": 128, "batch_size": 64, "lr": 2e-3, "weight_decay": 0.05, "crop_min": 0.2,
+    "jitter": (0.4, 0.4, 0.2, 0.02), "greyscale_prob": 0.0, "solarise_prob": (0.0, 0.0), "precision": "auto",
 }  # fmt: skip
 
 
@@ -69,10 +75,17 @@ def hand_made(each: PhotographSet, method: str) -> Measured:
 
 
 def untrained(each: PhotographSet, seed: int, device: torch.device) -> Measured:
-    """The network that every trained method of a seed begins from."""
+    """The network with random weights, and with the stem that every trained method of a seed begins from."""
     recipe, _ = recipe_of("moco_v3", seed, 0, len(each.train), device)
-    test, learnt = _embed_with(each, build_model(recipe), recipe, device, patches=False)
-    yield "untrained", measure(each, test.embedding_ND, learnt.embedding_ND), {}
+    model = build_model(recipe)
+    for method in UNTRAINED:
+        if method == "learnt_stem":
+            pixels_NSS3 = each.train.pixels(serving_preprocessing(recipe.image_size))
+            rows = np.unique(np.linspace(0, len(pixels_NSS3) - 1, min(NUM_PICTURES, len(pixels_NSS3))).astype(int))
+            views = torch.from_numpy(np.array(pixels_NSS3[rows])).permute(0, 3, 1, 2).float() / 255
+            learn_stem(model.base.backbone, normalise(views), seed)
+        test, learnt = _embed_with(each, model, recipe, device, patches=False)
+        yield method, measure(each, test.embedding_ND, learnt.embedding_ND), {}
 
 
 def trained(

@@ -17,9 +17,9 @@ from quality_paired import paired_difference
 # What is compared: the first minus the second. The random mask is the control of `zero`, whose work it shares.
 PAIRS = (
     ("zero", "moco_v3"), ("zero", "random_mask"), ("drop", "moco_v3"), ("drop", "random_mask"),
-    ("moco_v3", "untrained"), ("labels", "drop"), ("drop_rerank", "drop"),
+    ("moco_v3", "learnt_stem"), ("learnt_stem", "untrained"), ("labels", "drop"), ("drop_rerank", "drop"),
 )  # fmt: skip
-UNTRAINED = ("colour_histogram", "hog_and_colour", "untrained")
+UNTRAINED = ("colour_histogram", "hog_and_colour", "untrained", "learnt_stem")
 _STEPS = 65535  # outcomes are kept in 16 bits
 
 

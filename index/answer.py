@@ -80,6 +80,7 @@ def prediction_document(prediction: Prediction) -> dict[str, Any]:
 def _rank_document(vote: RankVote) -> dict[str, Any]:
     return {
         "rank": vote.rank,
+        "calibrated": vote.calibrated,
         "labels": [
             {"label": one.label, "confidence": _rounded(one.confidence)}
             | ({} if one.within is None else {"within": one.within})

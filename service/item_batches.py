@@ -8,13 +8,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from encoder.errors import LodiscError, PictureError
+from index.picture_problems import problem
 from service.bodies import read_body
 from service.clients import client_of
 from service.deadline import while_wanted
 from service.item_facts import read_facts
 from service.item_routes import fields_document, new_item, require_writes
 from service.local_answers import kept_projection
-from service.problems import BodyTooLargeError, RequestError, UnsupportedBodyError, problem
+from service.problems import BodyTooLargeError, RequestError, UnsupportedBodyError
 from service.requests import identifier, parse_json, picture_bytes, query_options
 from service.runtime import Runtime
 

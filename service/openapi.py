@@ -65,12 +65,13 @@ ANSWER = {
         "ranks": [
             {
                 "rank": "species",
+                "calibrated": True,
                 "labels": [
                     {"label": "alata-minor", "confidence": 0.58},
                     {"label": "alata-major", "confidence": 0.31},
                 ],
             },
-            {"rank": "genus", "labels": [{"label": "Alata", "confidence": 0.93}]},
+            {"rank": "genus", "calibrated": True, "labels": [{"label": "Alata", "confidence": 0.93}]},
         ],
         "help": {
             "kind": "rivals",
@@ -162,6 +163,7 @@ def _search() -> dict[str, Any]:
             "confidence is a probability among things that the catalogue has, and `unknown_score` in [0, 1] says "
             "whether it is none of them; `unknown` is the verdict, null where none can be given. Where it is false "
             "(`lodisc index calibrate`) a confidence is a share of the vote, nothing is sure, and both are null. "
+            "Each of `ranks` says for itself whether it is `calibrated`: one with too few pictures is not. "
             "`help` says what would settle an answer: two `rivals` to compare, `another_view`, or a name for an "
             "`unknown`; `items` has the nearest item of each of its labels. "
             "`filter` says among which items to search. "

@@ -27,13 +27,13 @@ What a client is told of an error of ours (5xx) is that it happened, never its t
 """
 
 import logging
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from encoder.errors import InputError, LodiscError, PictureError
+from encoder.errors import InputError, LodiscError
+from index.picture_problems import problem
 
 logger = logging.getLogger("bentoml.lodisc")
 
@@ -159,14 +159,6 @@ class KeysUnavailableError(LodiscError):
     """The keys cannot be read, so nobody is let in."""
 
     code, status = "keys_unavailable", 503
-
-
-def problem(error: LodiscError) -> dict[str, Any]:
-    """The `error` object of one error, as it also stands at a bad picture's position in an answer."""
-    detail: dict[str, Any] = dict(error.detail or {})
-    if isinstance(error, PictureError) and error.position is not None:
-        detail["position"] = error.position
-    return {"code": error.code, "message": str(error), "detail": detail or None}
 
 
 def problem_response(error: LodiscError) -> Response:

@@ -5,7 +5,6 @@ Every route is listed once, in `ROUTES`; `openapi.py` describes the same list an
 
 import base64
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from index.answers.calibration import Calibration
 from index.answers.explanation import Seen
 from index.answers.local_search import LocalPlan, add_to_document
 from index.domain import domain_note
+from index.picture_problems import picture_problems, problem, require_one_good
 from service import item_batches, item_routes, label_routes, web_pages
 from service.clients import client_of
 from service.deadline import while_wanted
@@ -32,7 +32,7 @@ from service.metrics import CONTENT_TYPE, Metrics
 from service.numbers_response import NumbersResponse
 from service.openapi import description
 from service.pipeline import Stages
-from service.problems import RequestError, problem
+from service.problems import RequestError
 from service.requests import SearchRequest, query_options, read_embed, read_search
 from service.runtime import Runtime, Serving
 
@@ -52,7 +52,7 @@ async def embed(request: Request) -> Response:
         raise RequestError(f"`attention` is not offered by this encoder, {manifest.name}")
     work = serving.pipeline.encode(asked.images, client=client_of(request), attention=asked.attention)
     encoded = await while_wanted(request, runtime.settings.deadline_s, work)
-    _require_one_good(encoded)
+    require_one_good(encoded)
     results = [
         {"error": problem(one)} if isinstance(one, PictureError) else _embedded(one, manifest, asked.encoding)
         for one in encoded
@@ -135,14 +135,9 @@ async def _photographs(
         influence=plan is not None and plan.explains,
         stages=stages,
     )
-    _require_one_good(encoded)
+    require_one_good(encoded)
     good = {position: one for position, one in enumerate(encoded) if isinstance(one, EncodedPicture)}
-    errors = [
-        {"position": position, "error": problem(one)}
-        for position, one in enumerate(encoded)
-        if isinstance(one, PictureError)
-    ]
-    return np.stack([one.embedding_D for one in good.values()]), good, errors
+    return np.stack([one.embedding_D for one in good.values()]), good, picture_problems(encoded)
 
 
 def _verdict(prediction: dict[str, Any]) -> str:
@@ -223,28 +218,6 @@ def _spelt(embedding_D: NDArray[np.float32], encoding: str) -> NDArray[np.float3
     if encoding == "base64":
         return base64.b64encode(embedding_D.astype("<f4").tobytes()).decode("ascii")
     return np.ascontiguousarray(embedding_D)
-
-
-def _require_one_good(encoded: Sequence[EncodedPicture | PictureError]) -> None:
-    """Refuse a request of which no picture is good, naming each by its position.
-
-    Raises:
-        PictureError: 422 whatever the pictures' own statuses are: the request was well-formed.
-    """
-    bad = [one for one in encoded if isinstance(one, PictureError)]
-    if len(bad) < len(encoded):
-        return
-    first = bad[0]
-    where = f"picture {first.position}" if len(bad) == 1 else f"none of {len(bad)} pictures is good; picture 0"
-    refusal = PictureError(
-        f"{where}: {first}", position=first.position, detail={"pictures": [_located(one) for one in bad]}
-    )
-    refusal.code = first.code
-    raise refusal
-
-
-def _located(error: PictureError) -> dict[str, Any]:
-    return {"position": error.position, "code": error.code, "message": str(error)}
 
 
 def _stage(metrics: Metrics, stages: Stages, stage: str, since_s: float) -> None:

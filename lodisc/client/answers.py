@@ -101,10 +101,11 @@ class LabelVote:
 
 @dataclass(frozen=True)
 class RankVote:
-    """The likeliest labels of a rank, best first."""
+    """The likeliest labels of a rank, best first; their confidences are probabilities if `calibrated`, else shares."""
 
     rank: str
     labels: tuple[LabelVote, ...]
+    calibrated: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,23 @@ class ItemPage:
 
     items: tuple[Item, ...]
     next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    """A label, and how many items carry it."""
+
+    label: str
+    items: int
+
+
+@dataclass(frozen=True)
+class LabelPage:
+    """Labels of a rank, those of most items first; `total` counts all that begin so."""
+
+    rank: str
+    labels: tuple[LabelCount, ...]
+    total: int
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def _prediction(document: Mapping[str, Any]) -> Prediction:
         RankVote(
             one["rank"],
             tuple(LabelVote(vote["label"], vote["confidence"], vote.get("within")) for vote in one["labels"]),
+            one.get("calibrated", False),
         )
         for one in document.get("ranks", ())
     )

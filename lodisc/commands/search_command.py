@@ -1,11 +1,9 @@
-"""`lodisc search`: what is this picture, according to a catalogue?"""
+"""`lodisc search`: what is this, shown on one picture or several, according to a catalogue?"""
 
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +14,13 @@ from rich.text import Text
 
 from encoder.errors import ConfigError
 from encoder.image_encoder import ImageEncoder
-from encoder.preprocessing import decode_picture, preprocess, read_picture
-from index.answer import answer
-from index.answers.asking import ask
-from index.answers.explanation import seen_box
-from index.answers.follower import CalibrationFollower
-from index.answers.influence import with_influence
-from index.answers.local_features import pivotal_patches_of
-from index.answers.local_search import QueryPicture, add_to_document, plan_local
-from index.catalogue import MAX_K, Catalogue
+from encoder.preprocessing import read_picture
+from index.catalogue import MAX_K
 from index.filter_parser import parse_filter
 from index.open_catalogue import open_catalogue
 from index.text import printable
 from lodisc.explained_search import check_target, write_explanation
+from lodisc.picture_search import search_pictures
 from lodisc.server_option import add_server_arguments, open_client
 
 HELP = """\
@@ -40,9 +32,14 @@ examples:
   lodisc search --server https://search.example.org unknown.jpg --key-file key.txt
   lodisc search catalogue/ unknown.jpg --filter 'genus == "Vanessa" and year >= 2010'
   lodisc search catalogue/ unknown.jpg --explain why.html
+  lodisc search catalogue/ front.jpg side.jpg leaf.jpg --together
 
 With --server a running server is asked, and CATALOGUE is left out. --explain draws which region of the picture met
 which of each of the first matches, and needs `lodisc index local CATALOGUE` once, as --rerank does.
+
+--together takes several pictures as photographs of one thing and gives one answer, as POST /search does: each counts by
+how near its neighbours are and how far its vote agrees with the others', so that a blurred one counts little. A picture
+that cannot be read is left out, if another can.
 
 a filter compares label ranks, metadata and id (==, !=, <, <=, >, >=, in (...), not in (...)) with texts in quotes,
 numbers, true or false; exists(NAME), startswith(NAME, "text") and contains(NAME, "text") ask for a value and for a part
@@ -53,7 +50,10 @@ of it; and, or, not and brackets join them. An unusual name stands between brack
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("catalogue", type=Path, nargs="?", metavar="CATALOGUE", help="folder of the catalogue")
-    parser.add_argument("picture", type=Path, metavar="PICTURE", help="the picture to ask about")
+    parser.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="the picture to ask about")
+    parser.add_argument(
+        "--together", action="store_true", help="the pictures are photographs of one thing, to be answered as one"
+    )
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"neighbours, 1 to {MAX_K} (%(default)s)")
     parser.add_argument("--filter", metavar="EXPR", help="among which items to search, as in the example above")
     parser.add_argument(
@@ -70,90 +70,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search and print."""
+    catalogue, pictures = _catalogue_and_pictures(args)
     if not 1 <= args.k <= MAX_K:
         raise ConfigError(f"-k is {args.k}, expected 1 to {MAX_K}")
     if args.filter is not None:
         parse_filter(args.filter)  # what is wrong with it is told before an encoder is loaded
     if args.explain is not None:
         check_target(args.explain)
-    document = _ask_catalogue(args) if args.server is None else _ask_server(args)
+    files = [read_picture(path) for path in pictures]
+    document = _ask_server(args, files) if catalogue is None else _ask_catalogue(args, catalogue, files)
     if args.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        _print(document, args.picture, filtered=args.filter is not None)
+        _print(document, pictures, filtered=args.filter is not None)
     return 0
 
 
-def _ask_catalogue(args: argparse.Namespace) -> dict[str, Any]:
-    if args.catalogue is None:
+def _catalogue_and_pictures(args: argparse.Namespace) -> tuple[Path | None, list[Path]]:
+    """What the positional arguments name; no catalogue where a server is asked.
+
+    Raises:
+        ConfigError: they do not fit the flags.
+    """
+    catalogue, pictures = args.catalogue, list(args.pictures)
+    if args.server is not None:
+        if catalogue is not None and not catalogue.is_dir():  # the first of several pictures
+            catalogue, pictures = None, [catalogue, *pictures]
+        given = {"CATALOGUE": catalogue, "--bundle": args.bundle, "--variant": args.variant}
+        if unused := [name for name, value in given.items() if value is not None]:
+            raise ConfigError(f"the server has its own catalogue and bundle; leave out {' and '.join(unused)}")
+    elif catalogue is None:
         raise ConfigError("there is no catalogue; name its folder before the picture, or a server with --server URL")
-    if args.key_file is not None:
+    elif args.key_file is not None:
         raise ConfigError("--key-file is for --server; a catalogue that is a folder has no keys")
-    with open_catalogue(args.catalogue) as catalogue:
+    if len(pictures) > 1 and not args.together:
+        raise ConfigError(
+            f"there are {len(pictures)} pictures; say --together if they show one thing, or ask for one at a time"
+        )
+    return catalogue, pictures
+
+
+def _ask_catalogue(args: argparse.Namespace, path: Path, files: Sequence[bytes]) -> dict[str, Any]:
+    with open_catalogue(path) as catalogue:
         bundle = catalogue.find_bundle(args.bundle)
         encoder = ImageEncoder(bundle, variant=catalogue.choose_variant(bundle, args.variant))
-        document = _search(catalogue, encoder, args)
+        document = search_pictures(
+            catalogue, encoder, files, k=args.k, filter=args.filter, rerank=args.rerank,
+            explains=args.explain is not None,
+        )  # fmt: skip
         if args.explain is not None:
-            _explain(args, document, lambda item_id: catalogue.thumbnail(item_id) or b"")
+            _explain(args.explain, document, files, lambda item_id: catalogue.thumbnail(item_id) or b"")
         return document
 
 
-def _ask_server(args: argparse.Namespace) -> dict[str, Any]:
-    given = {"CATALOGUE": args.catalogue, "--bundle": args.bundle, "--variant": args.variant}
-    if unused := [name for name, value in given.items() if value is not None]:
-        raise ConfigError(f"the server has its own catalogue and bundle; leave out {' and '.join(unused)}")
+def _ask_server(args: argparse.Namespace, files: Sequence[bytes]) -> dict[str, Any]:
     with open_client(args) as client:
         answered = client.search(
-            args.picture, k=args.k, filter=args.filter, rerank=args.rerank, explain=args.explain is not None
+            files, k=args.k, filter=args.filter, rerank=args.rerank, explain=args.explain is not None
         )
         document = dict(answered.document)
         if args.explain is not None:
-            _explain(args, document, lambda item_id: found.content if (found := client.thumbnail(item_id)) else b"")
+            _explain(
+                args.explain,
+                document,
+                files,
+                lambda item_id: found.content if (found := client.thumbnail(item_id)) else b"",
+            )
         return document
 
 
-def _explain(args: argparse.Namespace, document: dict[str, Any], thumbnail: Callable[[str], bytes]) -> None:
-    written = write_explanation(args.explain, document, {0: read_picture(args.picture)}, thumbnail)
-    told = f"{written} matches explained in {args.explain}" if written else "no match could be explained"
+def _explain(target: Path, document: dict[str, Any], files: Sequence[bytes], thumbnail: Callable[[str], bytes]) -> None:
+    written = write_explanation(target, document, dict(enumerate(files)), thumbnail)
+    told = f"{written} matches explained in {target}" if written else "no match could be explained"
     sys.stderr.write(f"{told}\n")
-
-
-def _search(catalogue: Catalogue, encoder: ImageEncoder, args: argparse.Namespace) -> dict[str, Any]:
-    plan = plan_local(catalogue, rerank=args.rerank, explains=args.explain is not None, has_patches=True)
-    clock = [time.perf_counter()]
-    preprocessing = encoder.manifest.preprocessing
-    picture = decode_picture(read_picture(args.picture), min_side_wanted=preprocessing.image_size)
-    pixels = preprocess(picture, preprocessing)
-    clock.append(time.perf_counter())
-    patches = None
-    if plan is not None and plan.explains:
-        embedding_D, patches = with_influence(encoder, pixels)
-    elif plan is not None:
-        encoded = encoder.encode(pixels[None], attention=True, tokens=True)
-        embedding_D, patches = encoded.embedding_BD[0], pivotal_patches_of(encoded)[0]
-    else:
-        embedding_D = encoder.encode(pixels[None]).embedding_BD[0]
-    clock.append(time.perf_counter())
-    calibration = CalibrationFollower(catalogue.path, catalogue.manifest).current()
-    k = args.k if plan is None else plan.num_candidates(args.k)
-    asked = ask(catalogue, embedding_D[None], k=k, filter=args.filter, calibration=calibration)
-    query = {}
-    if plan is not None and patches is not None:
-        box = seen_box(encoder.manifest, picture.width, picture.height)
-        query = plan.photographs({0: QueryPicture(patches, box)})
-        asked = replace(asked, matches=plan.order(asked.matches, query, args.k))
-    clock.append(time.perf_counter())
-    timing_ms = {
-        stage: (end - start) * 1e3
-        for stage, start, end in zip(("decode", "encode", "search"), clock, clock[1:], strict=False)
-    }
-    document = answer(
-        encoder.manifest, asked, timing_ms, domain=catalogue.domain, ranks=catalogue.ranks, calibration=calibration,
-        positions=[0],
-    )  # fmt: skip
-    if plan is not None:
-        add_to_document(document, plan, asked.matches, query)
-    return document
 
 
 def _answer_line(prediction: dict[str, Any]) -> str:
@@ -171,22 +160,38 @@ def _answer_line(prediction: dict[str, Any]) -> str:
         return f"{name} ({escape(prediction['rank'])}), confidence {confidence}"
     best = ", ".join(
         f"{escape(one['rank'])} {escape(one['labels'][0]['label'])} {one['labels'][0]['confidence']:.2f}"
+        + ("" if one.get("calibrated", True) else " of the vote (not calibrated)")
         for one in prediction["ranks"]
     )
     return f"[bold]not sure[/bold]; {best}"
 
 
-def _print(document: dict[str, Any], picture: Path, *, filtered: bool) -> None:
+def _counted_line(document: dict[str, Any], pictures: Sequence[Path]) -> str:
+    """What each of several photographs counts, and which were left out."""
+    counted = ", ".join(
+        f"{printable(str(pictures[one['position']]))} {one['weight']:.0%}" for one in document.get("query", ())
+    )
+    left_out = "".join(
+        f"; left out: {printable(str(pictures[one['position']]))} ({one['error']['message']})"
+        for one in document.get("errors", ())
+    )
+    return f"  counted: {counted}{left_out}"
+
+
+def _print(document: dict[str, Any], pictures: Sequence[Path], *, filtered: bool) -> None:
     console = Console(highlight=False)
     prediction = document["prediction"]
     if not document["matches"]:
         none = "no item passes the filter" if filtered else "the catalogue is empty"
         console.print(f"{none}: nothing to compare with")
         return
+    asked = printable(str(pictures[0])) if len(pictures) == 1 else f"{len(pictures)} photographs"
     if prediction["label"] is not None:
-        console.print(f"{escape(printable(str(picture)))}: {_answer_line(prediction)}")
+        console.print(f"{escape(asked)}: {_answer_line(prediction)}")
         if prediction["help"] is not None:
             console.print(f"  {prediction['help']['text']}", markup=False)
+    if len(pictures) > 1:
+        console.print(_counted_line(document, pictures), markup=False, soft_wrap=True)
     table = Table()
     table.add_column("score" if document.get("reranked") else "cosine", justify="right")
     table.add_column("labels")

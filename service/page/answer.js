@@ -25,8 +25,14 @@ function doubt({ sure, unknown, floor, rank, ranks = [], calibrated }) {
   if (!calibrated || unknown) return "";
   const passes = typeof floor === "number" ? `passes ${confidenceText(floor, calibrated)}` : "is sure enough";
   if (sure === false) return `Not sure: no name ${passes}. This is the nearest guess.`;
-  const finer = ranks.map((one) => one.rank).slice(0, Math.max(0, ranks.findIndex((one) => one.rank === rank)));
-  return sure && finer.length > 0 ? `No ${finer.join(" or ")} ${passes}, so the answer stops at the ${rank}.` : "";
+  const finer = ranks.slice(0, Math.max(0, ranks.findIndex((one) => one.rank === rank)));
+  if (!sure || finer.length === 0) return "";
+  const measured = finer.filter((one) => one.calibrated).map((one) => one.rank);
+  const why =
+    measured.length > 0
+      ? `No ${measured.join(" or ")} ${passes}`
+      : `The confidence of ${finer.map((one) => one.rank).join(" and ")} is not calibrated`;
+  return `${why}, so the answer stops at the ${rank}.`;
 }
 
 function kickerOf({ label, unknown, sure, calibrated }) {

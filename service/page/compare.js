@@ -67,8 +67,8 @@ export async function compareRivals(help) {
   const { answer } = state;
   const found = await Promise.all(help.labels.map((label) => picturesOf(help, label)));
   if (answer !== state.answer) return;
-  const { ranks = [], calibrated } = answer.prediction;
-  const votes = (ranks.find(({ rank }) => rank === help.rank) || { labels: [] }).labels;
+  const { ranks = [] } = answer.prediction;
+  const { labels: votes, calibrated } = ranks.find(({ rank }) => rank === help.rank) || { labels: [] };
   const columns = help.labels.map((label, row) => {
     const vote = votes.find((one) => one.label === label);
     const facts = [[help.rank, label, true]];

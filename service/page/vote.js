@@ -3,6 +3,9 @@
 import { fill, make } from "./elements.js";
 import { confidenceText } from "./words.js";
 
+const HOW_TO_CALIBRATE =
+  "These are shares of the vote, not probabilities. `lodisc index calibrate` makes them probabilities, where a rank has " +
+  "20 pictures or more whose label another picture has too.";
 const SHOWN = 3; // of a rank; of the rank that is the answer, all that the server names
 
 /** `within` is what stands above a label whose name stands under several. */
@@ -19,14 +22,19 @@ function barOf({ label, within, confidence }, calibrated) {
   );
 }
 
+function headOf(rank, calibrated) {
+  const note = make("span", { className: "vote-note", textContent: "not calibrated", title: HOW_TO_CALIBRATE });
+  return make("h3", {}, rank, ...(calibrated ? [] : [" ", note]));
+}
+
 /** The bars of a prediction as a list of elements, one a rank; none where the server names no ranks. */
-export function voteBars({ ranks = [], rank: answered, calibrated = false, floor = null }) {
+export function voteBars({ ranks = [], rank: answered, floor = null }) {
   return ranks
     .filter(({ labels }) => labels.length > 0)
-    .map(({ rank, labels }) => {
+    .map(({ rank, labels, calibrated = false }) => {
       const shown = labels.slice(0, rank === answered ? labels.length : SHOWN);
       const list = make("ul", {}, ...shown.map((one) => barOf(one, calibrated)));
-      const group = make("div", { className: "vote-rank" }, make("h3", { textContent: rank }), list);
+      const group = make("div", { className: "vote-rank" }, headOf(rank, calibrated), list);
       group.classList.toggle("answered", rank === answered);
       if (calibrated && floor !== null) group.style.setProperty("--floor", `${100 * floor}%`);
       group.classList.toggle("with-floor", calibrated && floor !== null);

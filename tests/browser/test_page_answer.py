@@ -1,9 +1,11 @@
 """What the page says of an answer: name, confidence, floor, "none of these", and what would settle it. Nothing more."""
 
+import re
+
 import pytest
 from live_server import LiveServer
 from playwright.sync_api import Browser, Page, expect
-from search_answers import MATCHES, RIVALS, answer, match, prediction, put_before
+from search_answers import MATCHES, RANKS, RIVALS, SHARES, answer, match, prediction, put_before
 from watched_page import BROKEN_FILE, picture_file, watched_page
 
 
@@ -34,7 +36,9 @@ def test_an_answer_stops_at_the_rank_that_passes_the_floor_and_shows_the_vote_of
 
 
 def test_a_share_of_a_vote_is_never_shown_as_a_probability(page: Page) -> None:
-    uncalibrated = prediction(calibrated=False, sure=False, unknown=None, unknown_score=None, confidence=0.93)
+    uncalibrated = prediction(
+        calibrated=False, sure=False, unknown=None, unknown_score=None, confidence=0.93, ranks=SHARES
+    )
     asked(page, answer(prediction=uncalibrated))
     expect(page.locator("#answer")).not_to_contain_text("%")
     expect(page.locator("#share-text")).to_have_text(
@@ -43,6 +47,21 @@ def test_a_share_of_a_vote_is_never_shown_as_a_probability(page: Page) -> None:
     expect(page.locator("#kicker")).to_have_text("The neighbours vote for")
     expect(page.locator("#doubt")).to_be_hidden()  # nothing was measured that it could fall short of
     expect(page.locator(".vote-number").first).to_have_text("0.52")
+    expect(page.locator(".vote-note")).to_have_text(["not calibrated"] * 2)
+
+
+def test_a_rank_says_for_itself_whether_it_is_calibrated(page: Page) -> None:
+    asked(page, answer(prediction=prediction(ranks=[SHARES[0], RANKS[1]])))
+    species, genus = page.locator(".vote-rank").all()
+    expect(species.locator("h3")).to_have_text("species not calibrated")
+    expect(species.locator(".vote-note")).to_have_attribute("title", re.compile("lodisc index calibrate"))
+    expect(species.locator(".vote-number")).to_have_text(["0.52", "0.41", "0.07"])
+    expect(species.locator(".fill")).to_have_count(3)
+    expect(genus.locator("h3")).to_have_text("genus")
+    expect(genus.locator(".vote-number")).to_have_text(["93\u00a0%", "7\u00a0%"])
+    expect(page.locator("#doubt")).to_have_text(
+        "The confidence of species is not calibrated, so the answer stops at the genus."
+    )
 
 
 def test_none_of_these_is_said_before_the_nearest_name(page: Page) -> None:

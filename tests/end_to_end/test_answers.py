@@ -41,6 +41,7 @@ def test_a_calibration_is_taken_up_without_a_restart_and_answers_by_the_contract
     before = asked(http, vectors[0], k=3)
     assert set(before["prediction"]) == PREDICTION
     assert (before["prediction"]["calibrated"], before["prediction"]["sure"]) == (False, False)
+    assert [rank["calibrated"] for rank in before["prediction"]["ranks"]] == [False, False]
     assert (before["prediction"]["unknown"], before["prediction"]["unknown_score"]) == (None, None)
     with SqliteCatalogue.open(path) as catalogue:
         write_calibration(path, calibrate_catalogue(catalogue, sample=0, false_acceptance=0.05, quiet=True))
@@ -55,6 +56,7 @@ def test_a_calibration_is_taken_up_without_a_restart_and_answers_by_the_contract
         assert 0 <= prediction["unknown_score"] <= 1
         assert [rank["rank"] for rank in prediction["ranks"]] == ["species", "genus"]
         for rank in prediction["ranks"]:
+            assert rank["calibrated"]
             confidences = [one["confidence"] for one in rank["labels"]]
             assert 1 <= len(confidences) <= 5
             assert confidences == sorted(confidences, reverse=True)
@@ -91,7 +93,7 @@ def test_the_client_reads_it(http, path):
         answer = client.search(item_id="i0", k=2)
     prediction = answer.prediction
     assert prediction.calibrated
-    assert [rank.rank for rank in prediction.ranks] == ["species", "genus"]
+    assert [(rank.rank, rank.calibrated) for rank in prediction.ranks] == [("species", True), ("genus", True)]
     assert prediction.ranks[0].labels[0].confidence <= prediction.ranks[1].labels[0].confidence
     assert answer.query == ()
     filtered = asked(http, drawn_pictures(1)[0][0], filter='id == "i7"')

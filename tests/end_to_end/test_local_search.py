@@ -137,6 +137,55 @@ def test_of_several_photographs_the_one_that_explains_is_named(http):
     assert_explained(document["matches"][0]["explanation"], picture=1)
 
 
+def test_the_command_line_answers_for_several_photographs_as_the_server_does(http, kept, tmp_path, capsys):
+    pictures = [encoded(drawn_picture(PINK, 98)), b"nothing", encoded(drawn_picture(COLOURS["Viridis/lime"], 5))]
+    pictures.append(encoded(drawn_picture(PINK, 99)))
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for path, data in zip(paths, pictures, strict=True):
+        path.write_bytes(data)
+    words = [*map(str, paths), "--together"]
+    asked = {"rerank": "true", "explain": "true"}
+    flags = ["--rerank", "--explain", str(tmp_path / "why.png"), "--json"]
+    files = [("images", ("a.png", data)) for data in pictures]
+    answered = http.post("/search", files=files, data=asked).json()
+    weights = [one["weight"] for one in answered["query"]]
+    assert weights[1] < min(weights[0], weights[2])  # the odd one
+    printed = []
+    for where in ([str(kept)], ["--server", str(http.base_url)]):
+        (tmp_path / "why.png").unlink(missing_ok=True)
+        assert main(["search", *where, *words, *flags]) == 0
+        printed.append(json.loads(capsys.readouterr().out))
+        assert (tmp_path / "why.png").is_file()
+    for document in printed:
+        assert document.keys() == answered.keys()
+        assert document["errors"] == answered["errors"]
+        assert [error["position"] for error in document["errors"]] == [1]
+        assert [one["position"] for one in document["query"]] == [0, 2, 3]
+        assert [one["weight"] for one in document["query"]] == pytest.approx(weights, abs=1e-3)
+        assert all(one["attention"] is not None for one in document["query"])
+        assert [one["id"] for one in document["matches"]] == [one["id"] for one in answered["matches"]]
+        assert document["prediction"]["label"] == answered["prediction"]["label"]
+        assert document["reranked"]
+        explained = document["matches"][0]["explanation"]
+        assert_explained(explained, picture=explained["pairs"][0]["query"]["picture"])
+    assert main(["search", str(kept), *words]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"4 photographs: {answered['prediction']['label']} (species)")
+    assert f"counted: {paths[0]} {weights[0]:.0%}, {paths[2]} {weights[1]:.0%}" in told
+    assert f"left out: {paths[1]} (" in told
+
+
+def test_several_pictures_are_not_taken_for_one_thing_unasked(kept, picture, tmp_path, capsys):
+    for where in ([str(kept)], ["--server", "http://127.0.0.1:9"]):
+        assert main(["search", *where, str(picture), str(picture)]) == 2
+        assert "there are 2 pictures; say --together" in capsys.readouterr().err
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    assert main(["search", str(kept), *[str(tmp_path / "broken.png")] * 2, "--together"]) == 2
+    assert "none of 2 pictures is good; picture 0" in capsys.readouterr().err
+    assert main(["search", "--server", "http://127.0.0.1:9", str(kept), str(picture), "--together"]) == 2
+    assert "leave out CATALOGUE" in capsys.readouterr().err
+
+
 def test_an_item_can_be_asked_with_and_an_embedding_cannot(http):
     document = http.post("/search", json={"item_id": "Rubra/rosso/0.png", "rerank": True, "explain": True}).json()
     assert document["reranked"] is True

@@ -29,6 +29,7 @@ MATCHES = [match("rosso", 0, 0.93), match("pink rose", 1, 0.92), match("rosso", 
 RANKS = [
     {
         "rank": "species",
+        "calibrated": True,
         "labels": [
             {"label": "rosso", "confidence": 0.52},
             {"label": "pink rose", "confidence": 0.41},
@@ -37,9 +38,11 @@ RANKS = [
     },
     {
         "rank": "genus",
+        "calibrated": True,
         "labels": [{"label": "Rubra", "confidence": 0.93}, {"label": "Viridis", "confidence": 0.07, "within": "Algae"}],
     },
 ]
+SHARES = [{**rank, "calibrated": False} for rank in RANKS]
 RIVALS = {
     "kind": "rivals",
     "rank": "species",

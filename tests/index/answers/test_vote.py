@@ -215,6 +215,12 @@ def test_a_rank_that_was_not_calibrated_is_shown_and_never_answers_alone():
     )
     assert (prediction.label, prediction.rank, prediction.sure, prediction.help) == ("A", "genus", True, None)
     assert labels_of(prediction, "species")["a"] > 0.9
+    assert [(vote.rank, vote.calibrated) for vote in prediction.ranks] == [("species", False), ("genus", True)]
+    flat = replace(CALIBRATION, ranks={"genus": a_rank(slope=0.0)})
+    prediction = answered([match(0.9, species="a", genus="A"), match(0.3, species="b", genus="B")], flat)
+    assert labels_of(prediction, "genus")["A"] == pytest.approx(0.5)  # a share of the species does not raise it
+    prediction = answered([match(0.9, species="a", genus="A"), match(0.8, species="a", genus="B")], None)
+    assert [vote.calibrated for vote in prediction.ranks] == [False, False]
 
 
 def test_labels_of_ranks_that_the_catalogue_does_not_name_are_shown_and_do_not_answer():
