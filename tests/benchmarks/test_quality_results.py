@@ -49,11 +49,11 @@ def test_reranking_is_done_with_its_three_figures(tmp_path):
 def test_differences_are_over_the_seeds_in_common_and_of_as_many_pictures(tmp_path):
     results = Results(tmp_path / "quality.json")
     for seed in range(3):
-        add(results, "untrained", seed, 0, 10 + seed)
+        add(results, "learnt_stem", seed, 0, 10 + seed)
     for seed in range(2):
         add(results, "moco_v3", seed, 640, 20 + seed)
     (found,) = Results(tmp_path / "quality.json").document["differences"]
-    assert (found["first"], found["second"], found["seeds"]) == ("moco_v3", "untrained", [0, 1])
+    assert (found["first"], found["second"], found["seeds"]) == ("moco_v3", "learnt_stem", [0, 1])
     assert list(found["figures"]) == list(FIGURES)
     first, second = ([outcomes(start + seed)["mAP"] for seed in range(2)] for start in (20, 10))
     expected = paired_difference(np.array(first), np.array(second))

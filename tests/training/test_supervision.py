@@ -17,12 +17,12 @@ from export.our_network import run_network
 from lodisc.cli import main
 from training.checkpoint import CHECKPOINT_NAME, read_state
 from training.distributed import World
-from training.embedding import EmbeddingModel
 from training.estimate import estimate_run
 from training.loading import Batch
 from training.losses import info_nce, supervised_contrast
 from training.model import LOCAL_BRANCHES, LoDisc
 from training.recipe import Recipe
+from training.schedule import StepSettings
 from training.selection import select_pictures
 from training.step import TrainingStep
 from training.supervision import labels_sentence
@@ -80,7 +80,7 @@ def differing(one, other):
 
 
 def make_model(local, **options):
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     backbone = VisionTransformer(image_size=24, patch_size=4, width=16, depth=2, num_heads=2)
     return LoDisc(backbone, local=local, keep_ratio=0.3, temperature=0.2, hidden_dim=32, projection_dim=8, **options)
 
@@ -237,34 +237,35 @@ def small_drawn(seeds):
     return torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
 
 
-def margin_after(label_BR, num_steps=60):
-    """How much nearer red and green are to each other than either is to blue, by cosine, on pictures not trained on."""
+LABEL_BR = torch.tensor([0] * 16 + [1] * 8)[:, None]  # red and green are one label, blue another
+
+
+def loss_after(label_BR, seed, num_steps=60):
+    """The supervised loss of other pictures after training on `label_BR`, or on none."""
     recipe = Recipe(
-        encoder="nano", image_size=24, patch_size=8, local="drop", feature="projector", supervision="labels",
+        encoder="nano", image_size=24, patch_size=8, local="drop", supervision="labels",
         crop_min=0.5, jitter_prob=0.0, greyscale_prob=0.0, solarise_prob=(0.0, 0.0), blur_prob=(0.0, 0.0),
     )  # fmt: skip
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     backbone = VisionTransformer(image_size=24, patch_size=8, width=32, depth=2, num_heads=2)
     model = LoDisc(backbone, local="drop", keep_ratio=0.3, temperature=0.2, hidden_dim=64, projection_dim=16).train()
     optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad])
     step = TrainingStep(model, optimizer, recipe, CPU, World())
-    batch = Batch(small_drawn(range(8)), torch.full((24,), 64 / 48), 0.0, label_BR)
+    seen = Batch(small_drawn(range(8)), torch.full((24,), 64 / 48), 0.0, label_BR)
+    settings = StepSettings(lr=3e-3, momentum=0.9, image_size=24, keep_ratio=0.3)
     for position in range(num_steps):
-        step(batch, 0, position, lr=3e-3, momentum=0.9, stop=False)
-    embedding = EmbeddingModel.from_lodisc(model, recipe.feature).eval()
-    with torch.inference_mode():
-        unit = embedding(small_drawn(range(50, 60)))[0]
-    red, green, blue = unit.split(10)
-    return float((red @ green.T).mean() - (torch.cat([red, green]) @ blue.T).mean())
+        step(seen, 0, position, settings, stop=False)
+    other = Batch(small_drawn(range(50, 58)), torch.full((24,), 64 / 48), 0.0, LABEL_BR)
+    totals = step(other, 1, 0, replace(settings, lr=0.0, momentum=1.0), stop=False)
+    return totals.global_loss, totals.local_loss
 
 
-def test_labels_bring_their_pictures_together():
-    """Red and green are one label and blue another, which no view of a picture tells.
-
-    Seen with this one seed: 0.08 without labels, 0.41 with them. The CLS features of so short a run do not show it.
-    """
-    without, with_labels = margin_after(None), margin_after(torch.tensor([0] * 16 + [1] * 8)[:, None])
-    assert with_labels > without + 0.2, (without, with_labels)
+def test_labels_lower_the_supervised_loss_of_pictures_not_trained_on():
+    """In both branches, for each of three seeds: no view of a picture tells that red and green are one label."""
+    for seed in range(3):
+        without, with_labels = loss_after(None, seed), loss_after(LABEL_BR, seed)
+        assert with_labels[0] < without[0]
+        assert with_labels[1] < without[1]
 
 
 # What is said
