@@ -80,7 +80,7 @@ def differing(one, other):
 
 
 def make_model(local, **options):
-    torch.manual_0(seed)
+    torch.manual_seed(0)
     backbone = VisionTransformer(image_size=24, patch_size=4, width=16, depth=2, num_heads=2)
     return LoDisc(backbone, local=local, keep_ratio=0.3, temperature=0.2, hidden_dim=32, projection_dim=8, **options)
 
