@@ -103,24 +103,31 @@ def trained(
         store: for the decoded pictures, which stay.
     """
     recipe, num_steps = recipe_of(method, seed, num_pictures, len(each.train), device)
-    run = work / f"{each.name}-{method}-{seed}"
+    patches = method == RERANKED
+    test, learnt, about = train_and_embed(each, recipe, device, work / f"{each.name}-{method}-{seed}", store, patches)
+    about["steps"] = num_steps
+    yield method, measure(each, test.embedding_ND, learnt.embedding_ND), about
+    if patches:
+        outcomes, weight = measure_reranked(each, test, learnt)
+        yield f"{method}_rerank", outcomes, about | {"weight": weight}
+
+
+def train_and_embed(
+    each: PhotographSet, recipe: Recipe, device: torch.device, run: Path, store: Path, patches: bool = False
+) -> tuple[Embedded, Embedded, dict[str, Any]]:
+    """Train on a set and embed its test and train pictures; also what is to be told of the run, which is removed."""
     run.mkdir()
     store.mkdir(parents=True, exist_ok=True)
     (run / "pictures").symlink_to(store.resolve())
     started = time.monotonic()
     outcome = train(recipe, each.train.folder, run, device=device, quiet=True)
     if outcome.interrupted:
-        raise SystemExit(f"stopped in {each.name}, {method}, seed {seed}; the same command begins that run again")
+        raise SystemExit(f"stopped in {run.name}; the same command begins that run again")
     seconds = time.monotonic() - started
     last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    about = {"steps": num_steps, "seconds": round(seconds), "Lg": last["Lg"], "Ll": last["Ll"]}
-    patches = method == RERANKED
     test, learnt = _embed_with(each, load_model(run)[0], recipe, device, patches=patches)
     shutil.rmtree(run)
-    yield method, measure(each, test.embedding_ND, learnt.embedding_ND), about
-    if patches:
-        outcomes, weight = measure_reranked(each, test, learnt)
-        yield f"{method}_rerank", outcomes, about | {"weight": weight}
+    return test, learnt, {"seconds": round(seconds), "Lg": last["Lg"], "Ll": last["Ll"]}
 
 
 def of_bundle(each: PhotographSet, path: Path, threads: int) -> Measured:
