@@ -2,10 +2,10 @@
 
     python benchmarks/small_data.py DIR [--set flowers17] [--pictures 3840] [--seeds 3] [--out FILE]
 
-DIR holds the set's folder with train/ and test/, sub-folders are labels (read to measure, not to train). First a ladder,
-on which each rung keeps what stands above it; then each further option alone on top of the whole ladder. All see as many
-pictures. Measured as in `quality.py`: rank-1 and mAP, mean and standard deviation over seeds. Runs that the result file
-holds already are not done again. Prints one JSON object as its last line.
+DIR holds the set's folder with train/ and test/, whose sub-folders are labels (read to measure, not to train). First a
+ladder, on which each rung keeps what stands above it; then each further option alone on top of the whole ladder. All see
+as many pictures. Measured as in `quality.py`, mean and standard deviation over seeds. Runs that the result file holds
+already are not done again. Prints one JSON object as its last line.
 """
 
 import argparse
