@@ -1,11 +1,11 @@
 """What helps where pictures are few and compute is little: LoDisc with one thing changed at a time.
 
-    python benchmarks/small_data.py DIR [--set flowers17] [--pictures 3840] [--seeds 3] [--out FILE]
+    python benchmarks/small_data.py DIR [--set flowers17] [--pictures 2560] [--seeds 3] [--out FILE]
 
-DIR holds the set's folder with train/ and test/, whose sub-folders are labels (read to measure, not to train). First a
-ladder, on which each rung keeps what stands above it; then each further option alone on top of the whole ladder. All see
-as many pictures. Measured as in `quality.py`, mean and standard deviation over seeds. Runs that the result file holds
-already are not done again. Prints one JSON object as its last line.
+DIR holds the set's folder with train/ and test/, whose sub-folders are labels (read to measure, not to train). First
+a ladder, on which each rung keeps what stands above it; then each further option alone on top of the whole ladder. All
+see as many pictures. Measured as in `quality.py`. Runs that the result file holds already are not done again. Prints one
+JSON object as its last line.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DIR")
     parser.add_argument("--set", default="flowers17")
-    parser.add_argument("--pictures", type=int, default=3840)
+    parser.add_argument("--pictures", type=int, default=2560)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULT)

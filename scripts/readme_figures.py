@@ -16,6 +16,7 @@ import catalogue_figures
 import quality_figures
 import scale_arithmetic
 import serving_figures
+import small_data_figures
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -152,6 +153,7 @@ DOCUMENTS: dict[str, Sections] = {
         **answer_figures.SECTIONS,
         **serving_figures.SECTIONS,
         **quality_figures.SECTIONS,
+        **small_data_figures.SECTIONS,
     },
     "docs/larger-than-one-machine.md": scale_arithmetic.SECTIONS,
 }
