@@ -4,8 +4,8 @@
 
 DIR holds the set's folder with train/ and test/, whose sub-folders are labels (read to measure, not to train). First
 a ladder, on which each rung keeps what stands above it; then each further option alone on top of the whole ladder. All
-see as many pictures. Measured as in `quality.py`. Runs that the result file holds already are not done again. Prints one
-JSON object as its last line.
+see as many pictures, and are measured as in `quality.py`. Runs that the result file holds already are not done again.
+Prints one JSON object as its last line.
 """
 
 import argparse
