@@ -66,7 +66,7 @@ class UnknownModel:
 
     Attributes:
         known: probability, at even odds, that the thing is of the catalogue; see `index.answers.unknown`.
-        threshold: score from which on it is unknown; None where no verdict is given.
+        threshold: score from which on it is unknown.
         wanted_acceptance: share of strangers taken for known that was asked for; None for the default.
         false_acceptance: the share at the threshold.
         known_rejected: share of the known taken for unknown at the threshold.
@@ -77,10 +77,10 @@ class UnknownModel:
     """
 
     known: LogisticMap
-    threshold: float | None
+    threshold: float
     wanted_acceptance: float | None
-    false_acceptance: float | None
-    known_rejected: float | None
+    false_acceptance: float
+    known_rejected: float
     rejected_at_default: float
     num_questions: int
     auroc: float

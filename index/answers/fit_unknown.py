@@ -3,7 +3,8 @@
 Cross-validated by class: what scores a question has seen neither it nor any other of its class. The verdict's threshold
 is taken from those scores, at the rate of strangers taken for known that was asked for. Where nobody asked, it is 5 %;
 where that would reject more than half of what is known, the smallest rate that does not; and where that rate is over
-20 %, no verdict is given, because it would tell a person nothing.
+20 %, the verdict spares 99 % of what is known and is for what is unlike all of it: strangers that resemble the
+catalogue pass, and the rate says how many. Without any verdict a thing from anywhere could be told by a name, and sure.
 """
 
 # Q questions.
@@ -24,6 +25,7 @@ from index.evaluation_items import NONE
 MIN_CLASSES = 3
 MOST_REJECTED = 0.5
 LOOSEST_ACCEPTANCE = 0.2
+LEAST_REJECTED = 0.01  # of the known, by a verdict on what is unlike all of them
 
 
 def fit_unknown(
@@ -67,8 +69,8 @@ def fit_unknown(
         known=_fit(known_QF, stranger_QF),
         threshold=threshold,
         wanted_acceptance=wanted,
-        false_acceptance=None if threshold is None else float((strangers_Q < threshold).mean()),
-        known_rejected=None if threshold is None else float((known_Q >= threshold).mean()),
+        false_acceptance=float((strangers_Q < threshold).mean()),
+        known_rejected=float((known_Q >= threshold).mean()),
         rejected_at_default=float((known_Q >= default).mean()),
         num_questions=len(known_Q),
         auroc=auroc(known_Q, strangers_Q),
@@ -78,14 +80,19 @@ def fit_unknown(
 
 def _chosen(
     known_Q: NDArray[np.float64], strangers_Q: NDArray[np.float64], default: float, wanted: float | None
-) -> float | None:
-    """The threshold of the verdict, None for no verdict."""
+) -> float:
+    """The threshold of the verdict."""
     if wanted is not None:
         return _threshold(strangers_Q, wanted)
     if (known_Q >= default).mean() <= MOST_REJECTED:
         return default
-    half = float(np.nextafter(np.quantile(known_Q, MOST_REJECTED), np.inf))
-    return half if (strangers_Q < half).mean() <= LOOSEST_ACCEPTANCE else None
+    half = _sparing(known_Q, MOST_REJECTED)
+    return half if (strangers_Q < half).mean() <= LOOSEST_ACCEPTANCE else _sparing(known_Q, LEAST_REJECTED)
+
+
+def _sparing(known_Q: NDArray[np.float64], rejected: float) -> float:
+    """The least score that no more than this share of the known reaches."""
+    return float(np.nextafter(np.quantile(known_Q, 1 - rejected, method="higher"), np.inf))
 
 
 def _threshold(strangers_Q: NDArray[np.float64], acceptance: float) -> float:

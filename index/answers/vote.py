@@ -88,7 +88,7 @@ def predict(
     if vote is not None and calibration is not None and calibration.unknown is not None:
         model = calibration.unknown
         score = unknown_score(model, vote, tuple(calibration.ranks), calibration.k)
-        unknown = None if model.threshold is None else score >= model.threshold
+        unknown = score >= model.threshold
     chosen, passes = _chosen(votes, ranks, calibration, floor)
     sure = passes and not unknown
     finest = next((one for one in votes if calibration is not None and one.rank in calibration.ranks), None)

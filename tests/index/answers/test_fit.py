@@ -7,12 +7,14 @@ from labelled_catalogue import drawn_pictures, fill, new_item
 from encoder.errors import ConfigError
 from index import exact_ranking, vector_file
 from index.answers import leave_one_out as asking
+from index.answers.asking import ask
 from index.answers.calibrate import calibrate_catalogue
 from index.answers.classes import read_classes
 from index.answers.fit_ranks import log_odds_each
 from index.answers.fit_vote import EXPONENTS, KS, MIXTURES, VoteSettings, bulk_vote, choose_settings
 from index.answers.lineages import find_homonyms
 from index.answers.shares import log_odds, photo_vote
+from index.answers.vote import predict
 from index.evaluation_items import NONE, read_items
 from index.items import Match
 from index.sqlite_catalogue import SqliteCatalogue
@@ -172,16 +174,25 @@ def test_the_wanted_false_acceptance_is_kept(opened):
         assert unknown.wanted_acceptance == wanted
 
 
-def test_a_verdict_that_would_reject_nearly_all_is_not_given_unless_asked_for(tmp_path, tiny_bundle):
+def test_where_strangers_are_like_the_known_the_verdict_spares_the_known_and_says_how_many_pass(tmp_path, tiny_bundle):
     generator = np.random.default_rng(0)
-    vectors = generator.normal(size=(120, drawn_pictures(1)[0].shape[1])).astype(np.float32)
+    cluster, vectors = generator.normal(size=(2, 400, drawn_pictures(1)[0].shape[1])).astype(np.float32)
+    vectors[:, 0] += 10  # all near one direction, without any difference between the labels
+    vectors[320:], cluster[:, 0] = cluster[320:], -10
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    labels = [{"species": f"s{number % 6}"} for number in range(120)]
-    with SqliteCatalogue.open(fill(tmp_path / "noise", tiny_bundle, vectors, labels)) as catalogue:
-        unknown = calibrate_catalogue(catalogue, sample=0, quiet=True).unknown
-        assert (unknown.threshold, unknown.false_acceptance) == (None, None)
+    labels = [{"species": f"s{number % 6}"} for number in range(320)]
+    with SqliteCatalogue.open(fill(tmp_path / "like", tiny_bundle, vectors[:320], labels)) as catalogue:
+        calibration = calibrate_catalogue(catalogue, sample=0, quiet=True)
+        unknown = calibration.unknown
         assert unknown.rejected_at_default > 0.5
-        assert calibrate_catalogue(catalogue, sample=0, false_acceptance=0.05, quiet=True).unknown.threshold is not None
+        assert unknown.known_rejected <= 0.01
+        assert unknown.false_acceptance > 0.9
+        for vector in vectors[320:]:
+            asked_of = ask(catalogue, vector[None], k=1, calibration=calibration)
+            prediction = predict(asked_of.photographs, asked_of.weights, catalogue.ranks, calibration)
+            assert (prediction.unknown, prediction.sure) == (True, False)
+        wanted = calibrate_catalogue(catalogue, sample=0, false_acceptance=0.05, quiet=True).unknown
+        assert wanted.threshold < unknown.threshold
 
 
 def test_a_burst_is_too_sure_of_itself_unless_its_group_is_left_out(tmp_path, tiny_bundle):

@@ -202,10 +202,6 @@ def test_the_unknown_verdict_goes_by_the_threshold_and_nothing_unknown_is_sure()
     assert (far.unknown, far.sure, far.label, far.help.kind) == (True, False, "a", "unknown")
     near = answered([match(0.9, species="a", genus="A"), match(0.5, species="b", genus="B"), match(0.4)], calibration)
     assert (near.unknown, near.sure) == (False, True)
-    silent = replace(UNKNOWN, threshold=None)
-    quiet = answered([match(0.2, species="a")], replace(CALIBRATION, unknown=silent))
-    assert quiet.unknown is None
-    assert quiet.unknown_score > 0.9
 
 
 def test_a_rank_that_was_not_calibrated_is_shown_and_never_answers_alone():
