@@ -1,5 +1,6 @@
 """Two and three photographs of one class, none spoilt, or one of them blurred or of another class: weighed and mean."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from index.answers.asking import ask
 from index.answers.calibrate import calibrate_catalogue
 from index.answers.calibration import Calibration
 from index.answers.fusion import fuse
+from index.answers.reliability import calibration_error, chance_error
 from index.answers.vote import predict
 from index.catalogue import Catalogue
 from index.open_catalogue import open_catalogue
 
 BLUR = 0.04  # sigma, of the shorter side
 MOST_GROUPS = 250
+DRAWS = 4  # of groups, for the error of the confidence: there are few test pictures of a class
 
 
 def measure(each: LabelledSet, bundle: Path) -> dict[str, Any]:
-    """Share of right answers at the finest rank, of the vote and of the first match."""
+    """Share of right answers at the finest rank, of the vote and of the first match; the error of the confidence."""
     generator = np.random.default_rng(0)
     names = np.array([labels[each.ranks[0]] for labels in each.test.labels])
     figures: dict[str, Any] = {}
@@ -44,6 +47,31 @@ def measure(each: LabelledSet, bundle: Path) -> dict[str, Any]:
                 figures[f"{num} photographs, {spoilt} spoilt"] = _right(
                     catalogue, calibration, photographs, truth, each.ranks
                 )
+        figures["calibration error"] = {
+            f"{num} photographs": _honesty(catalogue, calibration, each, names, num, generator) for num in (2, 3)
+        }
+    return figures
+
+
+def _honesty(
+    catalogue: Catalogue,
+    calibration: Calibration,
+    each: LabelledSet,
+    names: NDArray[np.str_],
+    num: int,
+    generator: np.random.Generator,
+) -> dict[str, Any]:
+    """The calibration error of several photographs, by their own map and by that of one, at the finest rank."""
+    groups = [group for _ in range(DRAWS) for group in _groups(names, num, generator)[:MOST_GROUPS]]
+    alone = replace(calibration, ranks={rank: replace(one, several={}) for rank, one in calibration.ranks.items()})
+    found = [ask(catalogue, each.test.vectors_ND[group], k=1, calibration=calibration) for group in groups]
+    figures: dict[str, Any] = {"groups": len(groups)}
+    for name, by in (("ece", calibration), ("ece_as_one", alone)):
+        best = [predict(one.photographs, one.weights, each.ranks, by).ranks[0].labels[0] for one in found]
+        confidence = np.array([one.confidence for one in best])
+        right = np.array([one.label == names[group[0]] for one, group in zip(best, groups, strict=True)])
+        figures[name] = round(calibration_error(confidence, right), 4)
+        figures[f"{name}_by_chance"] = round(chance_error(confidence), 4)
     return figures
 
 

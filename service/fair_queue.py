@@ -1,4 +1,6 @@
-"""Who is worked for next, and who is turned away: pictures in flight, counted by client.
+"""Who is worked for next, and who is turned away: pictures in flight, counted by client and by what they cost.
+
+A picture counts as many as it takes encodings: one, or one more for each pivotal patch where it is to be explained.
 
 Two promises. What is in flight is bounded: beyond the limit a request is refused at once, with the seconds after which
 it is worth another try. And no client keeps the others out: each may hold at most twice as many pictures as there is
@@ -31,12 +33,12 @@ class FairQueue:
     """Places for the pictures of one process.
 
     Attributes:
-        num_in_flight: pictures admitted and not yet done.
-        num_waiting: of these, those without a place.
+        num_in_flight: cost of the pictures admitted and not yet done.
+        num_waiting: pictures without a place.
 
     Args:
         num_places: pictures that may be worked at at once.
-        limit: most pictures in flight.
+        limit: most cost in flight.
         clock: seconds; for tests.
         on_waiting: told by how much `num_waiting` changes.
     """
@@ -59,36 +61,37 @@ class FairQueue:
         self.num_in_flight = self.num_waiting = 0
 
     @contextlib.contextmanager
-    def admitted(self, client: str, num_pictures: int) -> Iterator[None]:
-        """Hold room for the pictures of one request while the block runs.
+    def admitted(self, client: str, cost: int) -> Iterator[None]:
+        """Hold room for the pictures of one request while the block runs. One that costs more waits for an idle queue.
 
         Raises:
             OverloadedError: there is no room for so many, or this client has its share already.
         """
-        self.require_room(client, num_pictures)
-        self._held[client] += num_pictures
-        self.num_in_flight += num_pictures
+        cost = min(cost, self._limit)
+        self.require_room(client, cost)
+        self._held[client] += cost
+        self.num_in_flight += cost
         try:
             yield
         finally:
-            self.num_in_flight -= num_pictures
-            self._held[client] -= num_pictures
+            self.num_in_flight -= cost
+            self._held[client] -= cost
             if not self._held[client]:
                 del self._held[client]
 
-    def require_room(self, client: str, num_pictures: int = 1) -> None:
-        """See that so many pictures more would be admitted now.
+    def require_room(self, client: str, cost: int = 1) -> None:
+        """See that pictures of this cost would be admitted now.
 
         Raises:
             OverloadedError: there is no room for so many, or this client has its share already.
         """
         room = self._limit - self.num_in_flight
-        if num_pictures <= room and self._held[client] + num_pictures <= SHARE_OF_FREE * room:
+        if cost <= room and self._held[client] + cost <= SHARE_OF_FREE * room:
             return
         retry_s = self._retry_s(client)
         raise OverloadedError(
-            f"{self.num_in_flight} pictures are in flight, {self._held[client]} of them yours, "
-            f"and {self._limit} are the most; try again in {retry_s} s",
+            f"{self.num_in_flight} pictures are in flight, {self._held[client]} of them yours, and {self._limit} are "
+            f"the most, where one to be explained counts for several; try again in {retry_s} s",
             detail={"in_flight": self.num_in_flight, "limit": self._limit, "retry_after_s": retry_s},
         )
 
@@ -118,13 +121,13 @@ class FairQueue:
             self._done_at.popleft()
 
     @contextlib.asynccontextmanager
-    async def place(self, client: str) -> AsyncIterator[None]:
-        """Wait for a place in this client's turn and hold it while the block runs."""
+    async def place(self, client: str, cost: int = 1) -> AsyncIterator[None]:
+        """Wait for a place in this client's turn and hold it while the block runs, which does work of this cost."""
         await self._take(client)
         try:
             yield
         finally:
-            self._done_at.append(self._clock())
+            self._done_at.extend([self._clock()] * cost)
             self._forget_old()
             self._pass_on()
 

@@ -20,7 +20,7 @@ from encoder.errors import PictureError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
 from index.answers.influence import blurred, influence
-from index.answers.local_features import PivotalPatches
+from index.answers.local_features import NUM_PATCHES, PivotalPatches
 from service.batcher import Batcher
 from service.embedding_cache import EmbeddingCache, EncodedPicture
 from service.fair_queue import FairQueue
@@ -45,6 +45,11 @@ class _Extras:
     attention: bool
     patches: bool
     influence: bool  # of the patches
+
+    @property
+    def cost(self) -> int:
+        """How many encodings a picture takes."""
+        return 1 + NUM_PATCHES if self.influence else 1
 
 
 @dataclass
@@ -123,16 +128,16 @@ class Pipeline:
             stages: told how long each stage took.
 
         Raises:
-            OverloadedError: this many pictures more are over the limit of what may be in flight.
+            OverloadedError: what these pictures cost is over the limit of what may be in flight.
         """
-        with self._queue.admitted(client, len(pictures)):
-            self._metrics.in_flight.inc(len(pictures))
+        extras = _Extras(attention, patches, influence)
+        cost = len(pictures) * extras.cost
+        with self._queue.admitted(client, cost):
+            self._metrics.in_flight.inc(cost)
             try:
-                return await self._encode_all(
-                    pictures, client, _Extras(attention, patches, influence), stages or Stages()
-                )
+                return await self._encode_all(pictures, client, extras, stages or Stages())
             finally:
-                self._metrics.in_flight.dec(len(pictures))
+                self._metrics.in_flight.dec(cost)
 
     async def _encode_all(
         self, pictures: Sequence[bytes], client: str, extras: _Extras, stages: Stages
@@ -152,7 +157,7 @@ class Pipeline:
     ) -> EncodedPicture | PictureError:
         loop = asyncio.get_running_loop()
         since_s = time.perf_counter()
-        async with self._queue.place(client):
+        async with self._queue.place(client, extras.cost):
             waited_s = time.perf_counter() - since_s
             try:
                 decoded = await loop.run_in_executor(self._decoders, self._decode, data, extras)

@@ -44,7 +44,8 @@ class Settings:
         max_body_bytes: longest request body, counted while it is read.
         max_pictures: most pictures in one request.
         max_pixels: most pixels in one picture, checked before it is decoded.
-        max_queued_pictures: most pictures in flight in this process; above it the answer is 429.
+        max_queued_pictures: most pictures in flight in this process, one that is explained counting as the encodings
+            that it takes; above it the answer is 429.
         max_batch: most pictures in one run of the encoder.
         head_timeout_s: seconds a client may take to send the head of a request.
         body_timeout_s: seconds a client may take to send its body.

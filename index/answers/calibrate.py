@@ -17,6 +17,7 @@ from encoder.errors import ConfigError, EncoderMismatchError
 from index.answers.calibration import DEFAULT_FLOOR, Calibration
 from index.answers.classes import Classes, read_classes
 from index.answers.fit_ranks import MIN_QUESTIONS, calibrated_ranks, fit_ranks
+from index.answers.fit_several import with_several
 from index.answers.fit_unknown import fit_unknown
 from index.answers.fit_vote import MAX_K, choose_settings, typical_size
 from index.answers.leave_one_out import Questions, ask_others, leave_one_out
@@ -69,7 +70,7 @@ def calibrate_catalogue(
     fold_Q = np.random.default_rng(seed).permutation(len(asked.class_Q)) % NUM_FOLDS
     settings, *by_fold = choose_settings(classes, asked, fold_Q, NUM_FOLDS)
     ranks = fit_ranks(classes, asked, settings, by_fold, fold_Q, floor)
-    return Calibration(
+    calibration = Calibration(
         encoder_id=catalogue.manifest.id, change=change, num_items=len(items.ids), num_questions=len(asked.class_Q),
         asked=LEAVE_ONE_OUT if questions is None else questions.path.resolve().name, group=group, seed=seed,
         k=settings.k, temperature=settings.temperature, class_exponent=settings.class_exponent,
@@ -77,6 +78,7 @@ def calibrate_catalogue(
         class_sizes=classes.sizes if settings.class_exponent else {}, typical_size=typical_size(classes), ranks=ranks,
         unknown=fit_unknown(classes, asked, settings, list(ranks), false_acceptance, NUM_FOLDS, seed),
     )  # fmt: skip
+    return with_several(calibration, items, classes, asked, seed)
 
 
 def _asked(

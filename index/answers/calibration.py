@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +18,32 @@ from index.answers.logistic import LogisticMap
 from index.answers.reliability import Bin
 
 CALIBRATION_NAME = "calibration.json"
-VERSION = 1
+VERSION = 2  # 1 knew no `several`, and is still read
 DEFAULT_FLOOR = 0.7  # at the floor itself an answer is wrong three times in ten; over all sure answers far less often
 DEFAULT_FALSE_ACCEPTANCE = 0.05
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeveralCalibration:
+    """The map of one label rank for an answer by several photographs of one thing. Measured figures as below.
+
+    Attributes:
+        map: as that of a rank, from the pooled vote.
+        num_questions: of so many items of one label each.
+        accuracy: of the first label of the vote.
+        error_before: expected calibration error by the map of one photograph.
+        error: the same by this one, cross-validated.
+        error_by_chance: what that would be of perfect confidences on as many questions.
+    """
+
+    map: LogisticMap
+    num_questions: int
+    accuracy: float
+    error_before: float
+    error: float
+    error_by_chance: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +65,7 @@ class RankCalibration:
         coverage: share of the questions whose confidence passes the floor.
         sure_accuracy: of those, that are right; None where there are none.
         bins: confidence and accuracy.
+        several: what holds for so many photographs of one thing, and for more; empty where there were too few items.
     """
 
     map: LogisticMap
@@ -58,6 +80,12 @@ class RankCalibration:
     coverage: float
     sure_accuracy: float | None
     bins: list[Bin]
+    several: dict[int, SeveralCalibration] = field(default_factory=dict)
+
+    def map_of(self, num_photographs: int) -> LogisticMap:
+        """The map for an answer by so many photographs."""
+        fitted = max((num for num in self.several if num <= num_photographs), default=None)
+        return self.map if fitted is None else self.several[fitted].map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +217,13 @@ def _calibration(document: dict[str, Any]) -> Calibration:
 
 def _rank(document: Mapping[str, Any]) -> RankCalibration:
     bins = [_made(Bin, one) for one in document["bins"]]
-    return _made(RankCalibration, {**document, "map": _map(document["map"], 2), "bins": bins})
+    several = {int(num): _several(values) for num, values in document.get("several", {}).items()}
+    found = {**document, "map": _map(document["map"], 2), "bins": bins, "several": several}
+    return _made(RankCalibration, found)
+
+
+def _several(document: Mapping[str, Any]) -> SeveralCalibration:
+    return _made(SeveralCalibration, {**document, "map": _map(document["map"], 2)})
 
 
 def _unknown(document: Mapping[str, Any]) -> UnknownModel:

@@ -67,6 +67,12 @@ def _rank(rank: str, one: RankCalibration, floor: float) -> str:
         f"sure, at {floor:g}": f"{one.coverage:.1%}",
         "of those right": "-" if one.sure_accuracy is None else f"{one.sure_accuracy:.3f}",
     }
+    for num, several in one.several.items():
+        figures[f"{num} photographs of one thing: vote right"] = f"{several.accuracy:.3f}"
+        figures[f"{num} photographs: expected calibration error"] = (
+            f"{several.error:.3f} (as one photograph {several.error_before:.3f}; by chance alone about "
+            f"{several.error_by_chance:.3f})"
+        )
     curves = {
         "as it is": [(bin_.confidence, bin_.accuracy) for bin_ in one.bins],
         "as it should be": [(0.0, 0.0), (1.0, 1.0)],

@@ -48,6 +48,7 @@ class Questions:
         finest_Q: number of the finest label of each, among `Classes.size_by_finest`, of which the question itself is
             one; NONE where it is none.
         class_Q: number of the finest class of each, whatever its rank.
+        item_Q: which item each is, NONE where it is none.
         known: what was found.
         strangers: what was found without the question's class.
     """
@@ -56,6 +57,7 @@ class Questions:
     num_alone: dict[str, int]
     finest_Q: NDArray[np.int64]
     class_Q: NDArray[np.int64]
+    item_Q: NDArray[np.int64]
     known: Neighbours
     strangers: Neighbours
 
@@ -64,7 +66,7 @@ class Questions:
         kept_Q = np.logical_or.reduce([codes_Q != NONE for codes_Q in self.own.values()])
         return Questions(
             {rank: codes_Q[kept_Q] for rank, codes_Q in self.own.items()}, self.num_alone, self.finest_Q[kept_Q],
-            self.class_Q[kept_Q], self.known.of(kept_Q), self.strangers.of(kept_Q),
+            self.class_Q[kept_Q], self.item_Q[kept_Q], self.known.of(kept_Q), self.strangers.of(kept_Q),
         )  # fmt: skip
 
 
@@ -85,8 +87,8 @@ def leave_one_out(
 
     own = {rank: codes_N[positions_Q] for rank, codes_N in classes.codes.items()}
     return _ask(
-        items, classes, _read_in_groups(items.vectors, positions_Q), own, classes.finest_N[positions_Q], k, leave_out,
-        advance,
+        items, classes, _read_in_groups(items.vectors, positions_Q), own, classes.finest_N[positions_Q], positions_Q, k,
+        leave_out, advance,
     )  # fmt: skip
 
 
@@ -104,7 +106,7 @@ def ask_others(
     group = _group(items.vectors)
     in_groups = (queries_QD[start : start + group] for start in range(0, len(queries_QD), group))
     nobody_Q = np.full(len(queries_QD), NONE, np.int64)
-    return _ask(items, classes, in_groups, own, nobody_Q, k, lambda _number, _cosines_N: None, advance)
+    return _ask(items, classes, in_groups, own, nobody_Q, nobody_Q, k, lambda _number, _cosines_N: None, advance)
 
 
 def _ask(
@@ -113,6 +115,7 @@ def _ask(
     queries_in_groups: Iterator[NDArray[np.float32]],
     own: dict[str, NDArray[np.int64]],
     finest_Q: NDArray[np.int64],
+    item_Q: NDArray[np.int64],
     k: int,
     leave_out: Callable[[int, NDArray[np.float32]], None],
     advance: Callable[[], None],
@@ -147,7 +150,7 @@ def _ask(
     return Questions(
         own={rank: np.where(alone[rank], NONE, codes_Q) for rank, codes_Q in own.items()},
         num_alone={rank: int(alone_Q.sum()) for rank, alone_Q in alone.items()},
-        finest_Q=finest_Q, class_Q=class_Q, known=known.neighbours(), strangers=strangers.neighbours(),
+        finest_Q=finest_Q, class_Q=class_Q, item_Q=item_Q, known=known.neighbours(), strangers=strangers.neighbours(),
     )  # fmt: skip
 
 

@@ -1,9 +1,10 @@
 """The answer to "what is this?": the finest name that is sure enough, how sure, and what else it may be.
 
-With a calibration a confidence is a probability, among things that the catalogue has: of the first label by the fitted
-map of its rank, of the others what that leaves them, by their shares. A coarser name is never less likely than the
-finer one below it. Without a calibration a confidence is a share of the vote and says so; nothing is sure then, and
-whether it is none of these is left open, because nothing has been measured that could decide it.
+With a calibration a confidence is a probability, among things that the catalogue has: of the first label by the map
+fitted for its rank and the number of photographs, of the others what that leaves them, by their shares. A coarser name
+is never less likely than the finer one below it. Without a calibration a confidence is a share of the vote and says so;
+nothing is sure then, and whether it is none of these is left open, because nothing has been measured that could decide
+it.
 """
 
 from collections.abc import Sequence
@@ -83,7 +84,8 @@ def predict(
     homonyms = find_homonyms((match.labels for match in matches), ranks)
     vote = _pooled_vote(photographs, weights, ranks, homonyms, calibration)
     floor = DEFAULT_FLOOR if calibration is None else calibration.floor
-    votes = [] if vote is None else _rank_votes(vote, matches, ranks, homonyms, calibration)
+    num = sum(1 for found in photographs if found)
+    votes = [] if vote is None else _rank_votes(vote, num, matches, ranks, homonyms, calibration)
     score, unknown = None, None
     if vote is not None and calibration is not None and calibration.unknown is not None:
         model = calibration.unknown
@@ -119,12 +121,16 @@ def _pooled_vote(
 
 def _rank_votes(
     vote: PhotoVote,
+    num_photographs: int,
     matches: Sequence[Match],
     ranks: Sequence[str],
     homonyms: Homonyms,
     calibration: Calibration | None,
 ) -> list[RankVote]:
-    confidences = {rank: _confidences(shares, vote.first, calibration, rank) for rank, shares in vote.shares.items()}
+    confidences = {
+        rank: _confidences(shares, vote.first, calibration, rank, num_photographs)
+        for rank, shares in vote.shares.items()
+    }
     if calibration is not None:
         _raise_parents(confidences, matches, ranks, homonyms, calibration)
     return [
@@ -160,14 +166,14 @@ def _raise_parents(
 
 
 def _confidences(
-    shares: dict[ClassKey, float], first: float, calibration: Calibration | None, rank: str
+    shares: dict[ClassKey, float], first: float, calibration: Calibration | None, rank: str, num_photographs: int
 ) -> dict[ClassKey, float]:
     """The confidence of each label of a rank; its share where the rank is not calibrated."""
     if calibration is None or rank not in calibration.ranks:
         return shares
     fitted = calibration.ranks[rank]
     (best, share), *rest = shares.items()
-    top = fitted.map(log_odds(share, calibration.k), first)
+    top = fitted.map_of(num_photographs)(log_odds(share, calibration.k), first)
     left = (1 - top) * fitted.others / (1 - share) if share < 1 else 0.0
     return {best: top, **{key: min(top, left * other) for key, other in rest}}
 

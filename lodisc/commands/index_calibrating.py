@@ -138,6 +138,15 @@ def _rank_table(calibration: Calibration) -> Table:
     table.add_row(
         "  of those right", *("-" if one.sure_accuracy is None else f"{one.sure_accuracy:.3f}" for one in ranks)
     )
+    for num in sorted({num for one in ranks for num in one.several}):
+        several = [one.several.get(num) for one in ranks]
+        table.add_row(
+            f"{num} photographs: vote right", *("-" if one is None else f"{one.accuracy:.3f}" for one in several)
+        )
+        table.add_row("  calibration error", *("-" if one is None else f"{one.error:.3f}" for one in several))
+        table.add_row(
+            "  of which by chance about", *("-" if one is None else f"{one.error_by_chance:.3f}" for one in several)
+        )
     return table
 
 

@@ -1,6 +1,7 @@
 """Overload: what is refused, and in whose turn the rest is done."""
 
 import asyncio
+import math
 
 import pytest
 
@@ -22,6 +23,28 @@ def test_beyond_the_limit_a_request_is_refused_and_costs_nothing() -> None:
         assert (refused.value.detail["in_flight"], refused.value.detail["limit"]) == (7, 10)
         with queue.admitted("c", 3):
             assert queue.num_in_flight == 10
+    assert queue.num_in_flight == 0
+
+
+def test_what_costs_more_is_counted_for_more_and_told_so() -> None:
+    now = [0.0]
+    queue = FairQueue(num_places=4, limit=40, clock=lambda: now[0])
+
+    async def work(cost: int) -> None:
+        async with queue.place("a", cost):
+            pass
+
+    with queue.admitted("a", 13):
+        assert queue.num_in_flight == 13
+        with queue.admitted("a", 5), pytest.raises(OverloadedError), queue.admitted("b", 26):
+            pass  # 22 are free
+        asyncio.run(work(13))  # 1.3 a second of late
+        with queue.admitted("b", 26), pytest.raises(OverloadedError, match="39 pictures are in flight") as refused:
+            queue.require_room("c", 2)
+        assert refused.value.detail is not None
+        assert refused.value.detail["retry_after_s"] == math.ceil((39 + 1) / 2 / 1.3)  # one more was told to come back
+    with queue.admitted("a", 400):  # more than ever may be in flight: alone
+        assert queue.num_in_flight == 40
     assert queue.num_in_flight == 0
 
 

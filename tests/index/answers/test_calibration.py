@@ -50,6 +50,8 @@ def test_what_is_written_is_read_and_another_encoder_s_is_refused(catalogue, pat
         lambda document: document["ranks"]["genus"]["map"].update(offset=None),
         lambda document: document["unknown"]["known"].update(centre=[0.0]),
         lambda document: document.update(ranks=[]),
+        lambda document: document["ranks"]["species"]["several"]["2"]["map"].update(centre=[0.0]),
+        lambda document: document["ranks"]["species"]["several"].update(two={}),
     ],
 )
 def test_a_file_that_is_not_as_it_must_be_is_refused(catalogue, path, spoil):
@@ -59,6 +61,19 @@ def test_a_file_that_is_not_as_it_must_be_is_refused(catalogue, path, spoil):
     (path / CALIBRATION_NAME).write_text(json.dumps(document))
     with pytest.raises(CatalogueCorruptError, match="calibrate anew"):
         read_calibration(path, catalogue.manifest)
+
+
+def test_a_file_of_before_several_photographs_were_fitted_still_opens(catalogue, path):
+    calibration = calibrate_catalogue(catalogue, quiet=True)
+    write_calibration(path, calibration)
+    document = json.loads((path / CALIBRATION_NAME).read_text())
+    for rank in document["ranks"].values():
+        assert rank.pop("several").keys() == {"2"}  # 150 items make no 50 threes
+    (path / CALIBRATION_NAME).write_text(json.dumps({**document, "version": 1}))
+    older = read_calibration(path, catalogue.manifest)
+    for rank, one in older.ranks.items():
+        assert one == replace(calibration.ranks[rank], several={})
+        assert one.map_of(2) == one.map
 
 
 def test_a_newer_version_is_refused_and_so_is_no_json(catalogue, path):
@@ -95,15 +110,17 @@ def test_the_command_prints_stores_and_draws(path, tmp_path, capsys):
     assert main(["index", "calibrate", str(path), "--html", str(page), "--floor", "0.6"]) == 0
     printed = capsys.readouterr().out
     assert "calibration error now" in printed
+    assert "2 photographs: vote right" in printed
     assert "none of these: AUROC" in printed
     drawn = page.read_text(encoding="utf-8")
     assert drawn.count("<svg") == 3  # species, genus, unknown
     assert "<script" not in drawn
+    assert drawn.count("2 photographs: expected calibration error") == 2
     assert main(["index", "calibrate", str(path), "--json", "--group", "specimen", "--false-acceptance", "0.1"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["group"], document["floor"], document["num_items"]) == ("specimen", 0.7, 150)
     stored = json.loads((path / CALIBRATION_NAME).read_text())
-    assert stored == {"version": 1, **document}
+    assert stored == json.loads(json.dumps({"version": 2, **document}))
     with SqliteCatalogue.open(path) as catalogue:
         catalogue.delete([f"i{number}" for number in range(40)])
     assert main(["index", "stats", str(path)]) == 0

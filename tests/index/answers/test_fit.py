@@ -1,5 +1,7 @@
 """The fit against brute force: neighbours, votes, likelihoods, and what a search answers by it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from labelled_catalogue import drawn_pictures, fill, new_item
@@ -13,6 +15,7 @@ from index.answers.classes import read_classes
 from index.answers.fit_ranks import log_odds_each
 from index.answers.fit_vote import EXPONENTS, KS, MIXTURES, VoteSettings, bulk_vote, choose_settings
 from index.answers.lineages import find_homonyms
+from index.answers.reliability import calibration_error
 from index.answers.shares import log_odds, photo_vote
 from index.answers.vote import predict
 from index.evaluation_items import NONE, read_items
@@ -165,6 +168,39 @@ def test_confidences_are_honest_on_new_pictures_and_strangers_score_higher(tmp_p
     assert calibration.unknown.auroc > 0.6
     assert on_new.asked == "questions"
     assert [sample for sample in on_new.unknown.curve if sample[0] > 0.5]
+
+
+def test_confidences_of_several_photographs_are_honest_on_new_pictures(tmp_path, tiny_bundle):
+    vectors, labels = drawn_pictures(1000, noise=1.6)
+    path = fill(tmp_path / "catalogue", tiny_bundle, vectors, labels)
+    asked_vectors, truth = drawn_pictures(700, seed=1, noise=1.6)
+    names = np.array([one["species"] for one in truth])
+    with SqliteCatalogue.open(path) as catalogue:
+        calibration = calibrate_catalogue(catalogue, sample=0, quiet=True)
+        alone = replace(calibration, ranks={rank: replace(one, several={}) for rank, one in calibration.ranks.items()})
+        for num in (2, 3):
+            groups = [
+                of_class[start : start + num]
+                for of_class in (np.flatnonzero(names == name) for name in np.unique(names))
+                for start in range(0, len(of_class) - num + 1, num)
+            ]
+            found = [ask(catalogue, asked_vectors[group], k=1, calibration=calibration) for group in groups]
+            errors = {}
+            for how, by in (("several", calibration), ("alone", alone)):
+                best = [predict(one.photographs, one.weights, catalogue.ranks, by).ranks[0].labels[0] for one in found]
+                right = np.array([one.label == names[group[0]] for one, group in zip(best, groups, strict=True)])
+                errors[how] = calibration_error(np.array([one.confidence for one in best]), right)
+            assert errors["alone"] > 0.05
+            assert errors["several"] < min(0.08, errors["alone"])
+    species = calibration.ranks["species"]
+    assert sorted(species.several) == [2, 3]
+    assert species.accuracy < species.several[2].accuracy < species.several[3].accuracy
+    for one in species.several.values():
+        assert one.num_questions > 300
+        assert one.error < one.error_before
+    assert [species.map_of(num) for num in (1, 2, 3, 9)] == [
+        species.map, species.several[2].map, species.several[3].map, species.several[3].map
+    ]  # fmt: skip
 
 
 def test_the_wanted_false_acceptance_is_kept(opened):
