@@ -18,7 +18,7 @@ from index.answers.logistic import LogisticMap
 from index.answers.reliability import Bin
 
 CALIBRATION_NAME = "calibration.json"
-VERSION = 2  # 1 knew no `several`, and is still read
+VERSION = 3  # what was fitted before was fitted to votes that were counted otherwise
 DEFAULT_FLOOR = 0.7  # at the floor itself an answer is wrong three times in ten; over all sure answers far less often
 DEFAULT_FALSE_ACCEPTANCE = 0.05
 
@@ -181,7 +181,7 @@ def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
 
     Raises:
         CatalogueCorruptError: the file is not as it must be.
-        SchemaVersionError: a newer version of this program wrote it.
+        SchemaVersionError: a newer or an earlier version of this program wrote it.
         EncoderMismatchError: it was fitted for another encoder.
     """
     path = folder / CALIBRATION_NAME
@@ -192,6 +192,10 @@ def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
         if isinstance(version, int) and version > VERSION:
             raise SchemaVersionError(
                 f"{path} has version {version}, this program knows {VERSION}; update it, or {mend}"
+            )
+        if isinstance(version, int) and version < VERSION:
+            raise SchemaVersionError(
+                f"{path} was fitted by an earlier version of this program, which counted votes otherwise; {mend}"
             )
         calibration = _calibration(document)
     except FileNotFoundError:
@@ -217,7 +221,7 @@ def _calibration(document: dict[str, Any]) -> Calibration:
 
 def _rank(document: Mapping[str, Any]) -> RankCalibration:
     bins = [_made(Bin, one) for one in document["bins"]]
-    several = {int(num): _several(values) for num, values in document.get("several", {}).items()}
+    several = {int(num): _several(values) for num, values in document["several"].items()}
     found = {**document, "map": _map(document["map"], 2), "bins": bins, "several": several}
     return _made(RankCalibration, found)
 

@@ -2,7 +2,9 @@
 
 A neighbour weighs exp((cosine - first cosine) / temperature), times the size of its class to the minus exponent, so
 that a label is not the likelier for having many pictures. At every rank a label's share is the sum over its items, so
-that a genus has what its species have. Without a calibration a neighbour weighs its cosine.
+that a genus has what its species have. A neighbour that is named at another rank alone names none here and holds its
+part of the vote back: were it left out, one far species would be all that is said of a genus that has none. A neighbour
+without any label has no vote. Without a calibration a neighbour weighs its cosine.
 
 Copies of one picture with the same labels count once: a calibration has left copies out too. Where a search found
 fewer neighbours than were calibrated, because a filter let no more through, those that lack are taken to be as far as
@@ -68,6 +70,7 @@ def photo_vote(
         size = calibration.typical_size**-calibration.class_exponent
         lacking = (calibration.k - len(found)) * math.exp((far - first) / calibration.temperature) * size
     above = ranks_above(ranks)
+    total = sum(weight for match, weight in zip(voters, weights, strict=True) if match.labels) + lacking
     shares: Shares = {}
     for rank in (*ranks, *dict.fromkeys(rank for match in voters for rank in match.labels if rank not in ranks)):
         sums: dict[ClassKey, float] = {}
@@ -75,7 +78,6 @@ def photo_vote(
             if rank in match.labels:
                 key = class_key(match.labels, rank, homonyms, above)
                 sums[key] = sums.get(key, 0.0) + weight
-        total = sum(sums.values()) + lacking
         if sums:
             shares[rank] = {
                 key: value / total if total > 0 else 0.0

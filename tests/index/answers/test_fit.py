@@ -131,7 +131,7 @@ def test_settings_are_the_likeliest_of_the_grid(opened, tmp_path, monkeypatch):
                             size = max(1, classes.size_by_finest[finest] - (finest == questions.finest_Q[number]))
                             near = (cosine - found.cosines_QK[number][0]) / (spread * factor)
                             weight = np.exp(near) * size**-exponent
-                            if codes[place] != NONE:
+                            if finest != NONE:
                                 everyone += weight
                                 mine += weight * (codes[place] == own)
                         shares.append(mine / everyone)

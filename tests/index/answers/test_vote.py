@@ -173,6 +173,16 @@ def test_a_name_under_two_genera_is_two_species():
     assert [(one.label, one.within) for one in lone.ranks[0].labels] == [("alba", None)]
 
 
+def test_a_far_species_is_not_all_that_is_said_of_a_genus_without_any():
+    matches = [match(0.9, f"{number}", genus="A") for number in range(9)] + [match(0.89, species="b", genus="B")]
+    for calibration in (replace(CALIBRATION, k=10), None):
+        vote = photo_vote([*matches, match(0.89, "unlabelled")], RANKS, {}, calibration)
+        assert vote.shares["species"]["b", None] == vote.shares["genus"]["B", None] < 0.1
+        prediction = answered(matches, calibration)
+        assert labels_of(prediction, "species")["b"] < 0.15
+    assert (answered(matches, replace(CALIBRATION, k=10)).label, prediction.label) == ("A", "b")
+
+
 def test_shares_are_those_of_a_naive_loop():
     generator = np.random.default_rng(5)
     calibration = replace(
@@ -186,13 +196,15 @@ def test_shares_are_those_of_a_naive_loop():
             matches.append(match(score, f"{number}", **labels))
         vote = photo_vote(matches, RANKS, {}, calibration)
         for rank in RANKS:
-            sums = Counter()
+            sums, total = Counter(), 0.0
             for one in matches[:20]:
                 size = calibration.class_sizes["species"].get(one.labels.get("species"), calibration.typical_size)
+                weight = math.exp((one.score - matches[0].score) / 0.1) * size**-0.25
+                total += weight
                 if rank in one.labels:
-                    sums[one.labels[rank]] += math.exp((one.score - matches[0].score) / 0.1) * size**-0.25
+                    sums[one.labels[rank]] += weight
             for (name, _), share in vote.shares[rank].items():
-                assert share == pytest.approx(sums[name] / sum(sums.values()))
+                assert share == pytest.approx(sums[name] / total)
 
 
 def test_the_unknown_verdict_goes_by_the_threshold_and_nothing_unknown_is_sure():
