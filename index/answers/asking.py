@@ -27,11 +27,13 @@ class Asked:
         matches: the nearest items of the one query that the photographs make, best first.
         photographs: of each photograph the neighbours that vote, nearest first.
         weights: what each photograph counts; they sum to 1.
+        filtered: whether only some items could be found.
     """
 
     matches: list[Match]
     photographs: list[list[Match]]
     weights: list[float]
+    filtered: bool = False
 
 
 def ask(
@@ -61,12 +63,12 @@ def ask(
     voters = num_voters(calibration)
     if len(photographs_ND) == 1:
         found = catalogue.search(photographs_ND, k=max(k, voters), exclude_ids=unwanted, filter=filter)[0]
-        return Asked(found[:k], [found[:voters]], [1.0])
+        return Asked(found[:k], [found[:voters]], [1.0], filter is not None)
     photographs = catalogue.search(photographs_ND, k=voters, exclude_ids=unwanted, filter=filter)
     weights = _weights(photographs, catalogue.ranks, calibration)
     query_D = fuse(photographs_ND, weights)
     matches = catalogue.search(query_D[np.newaxis], k=k, exclude_ids=unwanted, filter=filter)[0]
-    return Asked(matches, photographs, weights)
+    return Asked(matches, photographs, weights, filter is not None)
 
 
 def _weights(

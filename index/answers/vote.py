@@ -71,6 +71,8 @@ def predict(
     weights: Sequence[float],
     ranks: Sequence[str],
     calibration: Calibration | None,
+    *,
+    filtered: bool = False,
 ) -> Prediction:
     """Let the neighbours of each photograph vote.
 
@@ -79,6 +81,7 @@ def predict(
         weights: of each, summing to 1.
         ranks: of the catalogue, finest first.
         calibration: of the catalogue.
+        filtered: whether only some items could be found.
     """
     matches = [match for found in photographs for match in found]
     homonyms = find_homonyms((match.labels for match in matches), ranks)
@@ -96,7 +99,7 @@ def predict(
     finest = next((one for one in votes if calibration is not None and one.rank in calibration.ranks), None)
     needed = None
     if finest is not None and not (sure and chosen is finest):
-        needed = active_help(finest.rank, finest.labels, photographs, unknown=bool(unknown))
+        needed = active_help(finest.rank, finest.labels, photographs, unknown=bool(unknown), filtered=filtered)
     best = chosen.labels[0] if chosen is not None else None
     return Prediction(
         label=best.label if best else None, rank=chosen.rank if chosen else None,

@@ -174,9 +174,11 @@ def test_a_name_under_two_genera_is_two_species():
 
 
 def test_a_far_species_is_not_all_that_is_said_of_a_genus_without_any():
-    matches = [match(0.9, f"{number}", genus="A") for number in range(9)] + [match(0.89, species="b", genus="B")]
+    matches = [match(0.92 - number / 500, f"{number}", genus="A") for number in range(9)] + [
+        match(0.9, species="b", genus="B")
+    ]
     for calibration in (replace(CALIBRATION, k=10), None):
-        vote = photo_vote([*matches, match(0.89, "unlabelled")], RANKS, {}, calibration)
+        vote = photo_vote([*matches, match(0.9, "unlabelled")], RANKS, {}, calibration)
         assert vote.shares["species"]["b", None] == vote.shares["genus"]["B", None] < 0.1
         prediction = answered(matches, calibration)
         assert labels_of(prediction, "species")["b"] < 0.15
@@ -212,6 +214,10 @@ def test_the_unknown_verdict_goes_by_the_threshold_and_nothing_unknown_is_sure()
     far = answered([match(0.2, species="a", genus="A"), match(-0.5, species="b", genus="B"), match(-0.6)], calibration)
     assert far.unknown_score == pytest.approx(1 - 1 / (1 + math.exp(6)), abs=1e-6)
     assert (far.unknown, far.sure, far.label, far.help.kind) == (True, False, "a", "unknown")
+    assert "Nothing in the catalogue is near" in far.help.text
+    behind = predict([[match(0.2, species="a")]], [1.0], RANKS, calibration, filtered=True)
+    assert (behind.unknown, behind.sure, behind.help.kind) == (True, False, "unknown")
+    assert "Nothing that the filter lets through is near" in behind.help.text
     near = answered([match(0.9, species="a", genus="A"), match(0.5, species="b", genus="B"), match(0.4)], calibration)
     assert (near.unknown, near.sure) == (False, True)
 
