@@ -145,3 +145,10 @@ def test_a_wrong_flag_is_told_in_one_line(path, flags, message, capsys):
     assert code == 2
     assert message in capsys.readouterr().err
     assert not (path / CALIBRATION_NAME).exists()
+
+
+def test_stats_tell_a_calibration_of_items_that_are_gone(catalogue, path, capsys):
+    calibration = calibrate_catalogue(catalogue, quiet=True)
+    write_calibration(path, replace(calibration, change=calibration.change + 5))
+    assert main(["index", "stats", str(path)]) == 0
+    assert f"do it again: lodisc index calibrate {path}" in capsys.readouterr().out
