@@ -156,16 +156,24 @@ def _raise_parents(
     homonyms: Homonyms,
     calibration: Calibration,
 ) -> None:
-    """Make no name less likely than one below it; from the finest rank up. A share and a probability do not compare."""
+    """Make no name less likely than one below it; from the finest rank up. A share and a probability do not compare.
+
+    Where the labels of a rank then promise more than 1 together, each gives back of what it has beyond those below it.
+    """
     above = ranks_above(ranks)
     for rank, parent in above.items():
-        if not {rank, parent} <= calibration.ranks.keys():
+        if not {rank, parent} <= calibration.ranks.keys() & confidences.keys():
             continue
+        found, least = confidences[parent], dict.fromkeys(confidences[parent], 0.0)
         for labels in (match.labels for match in matches if rank in match.labels and parent in match.labels):
             confidence = confidences[rank].get(class_key(labels, rank, homonyms, above), 0.0)
             key = class_key(labels, parent, homonyms, above)
-            if confidence > confidences[parent].get(key, 1.0):
-                confidences[parent][key] = confidence
+            if key in least:
+                least[key] = max(least[key], confidence)
+        raised = {key: max(confidence, least[key]) for key, confidence in found.items()}
+        beyond, needed = sum(raised.values()) - sum(least.values()), sum(least.values())
+        part = min(1.0, max(0.0, 1 - needed) / beyond) if beyond > 0 else 1.0
+        confidences[parent] = {key: least[key] + part * (value - least[key]) for key, value in raised.items()}
 
 
 def _confidences(

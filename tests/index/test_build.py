@@ -149,7 +149,8 @@ def test_a_missing_file_of_a_csv_is_a_rejected_row(index, picture_folder, tmp_pa
 
 
 def test_fresh_takes_away_what_was_fitted_on_the_items_of_before(index):
-    (index.path / CALIBRATION_NAME).write_text("{}")
+    with open_for_build(index.path, index.bundle):
+        (index.path / CALIBRATION_NAME).write_text("{}")
     with open_for_build(index.path, index.bundle):
         pass
     assert (index.path / CALIBRATION_NAME).exists()
