@@ -52,23 +52,23 @@ def photo_vote(
     """The vote of a photograph's neighbours; None without any.
 
     Args:
-        neighbours: nearest first; those beyond the calibrated number are passed over.
+        neighbours: nearest first; those beyond the calibrated number, copies not counted, are passed over.
         ranks: of the catalogue, finest first; other ranks come after them.
         homonyms: see `index.answers.lineages`.
         calibration: None for the plain vote.
     """
-    found = neighbours if calibration is None else neighbours[: calibration.k]
-    if not found:
+    distinct = without_copies(neighbours)
+    voters = distinct if calibration is None else distinct[: calibration.k]
+    if not voters:
         return None
-    voters = without_copies(found)
     first = voters[0].score
-    gap = first - found[min(GAP_PLACE, len(found)) - 1].score
+    gap = first - voters[min(GAP_PLACE, len(voters)) - 1].score
     weights = [_weight(match, first, ranks, calibration) for match in voters]
     lacking = 0.0
-    if calibration is not None and len(found) < calibration.k:
-        far = min(found[-1].score, calibration.far_cosine)
+    if calibration is not None and len(voters) < calibration.k:
+        far = min(voters[-1].score, calibration.far_cosine)
         size = calibration.typical_size**-calibration.class_exponent
-        lacking = (calibration.k - len(found)) * math.exp((far - first) / calibration.temperature) * size
+        lacking = (calibration.k - len(voters)) * math.exp((far - first) / calibration.temperature) * size
     above = ranks_above(ranks)
     total = sum(weight for match, weight in zip(voters, weights, strict=True) if match.labels) + lacking
     shares: Shares = {}
