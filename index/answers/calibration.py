@@ -96,8 +96,9 @@ class UnknownModel:
         known: probability, at even odds, that the thing is of the catalogue; see `index.answers.unknown`.
         threshold: score from which on it is unknown.
         wanted_acceptance: share of strangers taken for known that was asked for; None for the default.
-        false_acceptance: the share at the threshold.
-        known_rejected: share of the known taken for unknown at the threshold.
+        false_acceptance: the share, cross-validated by class: by thresholds chosen without the strangers' classes.
+        false_acceptance_interval: low and high end of that, a 95 % bootstrap interval over classes.
+        known_rejected: share of the known taken for unknown, likewise.
         rejected_at_default: the same at the default false acceptance, whatever was chosen.
         num_questions: known ones and strangers each.
         auroc: how often a stranger scores above a known one, cross-validated by class.
@@ -108,6 +109,7 @@ class UnknownModel:
     threshold: float
     wanted_acceptance: float | None
     false_acceptance: float
+    false_acceptance_interval: list[float]
     known_rejected: float
     rejected_at_default: float
     num_questions: int

@@ -156,10 +156,12 @@ def _unknown_lines(calibration: Calibration) -> list[str]:
         return ["none of these: no score; it takes three labels with two items each"]
     head = f"none of these: AUROC {unknown.auroc:.3f} on {unknown.num_questions} known and as many strangers"
     at_default = f"{DEFAULT_FALSE_ACCEPTANCE:.0%} of strangers accepted, {unknown.rejected_at_default:.0%} of the known"
+    low, high = unknown.false_acceptance_interval
     lines = [
         head,
         f"  from a score of {unknown.threshold:.3f} on it is unknown: {unknown.false_acceptance:.1%} of strangers are "
-        f"taken for known, {unknown.known_rejected:.1%} of the known are rejected",
+        f"taken for known ({low:.1%} to {high:.1%} by which labels they are of), {unknown.known_rejected:.1%} of the "
+        "known are rejected",
     ]
     if unknown.wanted_acceptance is None and unknown.false_acceptance > LOOSEST_ACCEPTANCE:
         lines.append("  these are strangers much like the catalogue's own; what is unlike all of it is told better")

@@ -37,7 +37,8 @@ CALIBRATION = Calibration(
 )  # fmt: skip
 UNKNOWN = UnknownModel(
     known=LogisticMap([0.5, 0.0, 0.0], [0.05, 1.0, 1.0], [1.0, 0.0, 0.0], 0.0), threshold=0.8, wanted_acceptance=None,
-    false_acceptance=0.05, known_rejected=0.1, rejected_at_default=0.1, num_questions=9, auroc=0.9, curve=[],
+    false_acceptance=0.05, false_acceptance_interval=[0.0, 0.1],
+    known_rejected=0.1, rejected_at_default=0.1, num_questions=9, auroc=0.9, curve=[],
 )  # fmt: skip
 
 
@@ -137,14 +138,28 @@ def test_confidences_of_a_rank_are_ordered_and_sum_to_at_most_one():
         assert sum(confidences) <= 1 + 1e-9
 
 
+def test_confidences_of_a_rank_above_sum_to_at_most_one_and_none_is_below_its_own():
+    generator = np.random.default_rng(3)
+    calibration = replace(CALIBRATION, k=12, ranks={"species": a_rank(offset=1.0), "genus": a_rank(offset=0.3)})
+    for _ in range(100):
+        scores = np.sort(generator.random(12))[::-1].tolist()
+        numbers = generator.integers(5, size=12).tolist()
+        matches = [
+            match(score, f"{place}", species=f"s{number}", genus=f"G{number // 2}")
+            for place, (score, number) in enumerate(zip(scores, numbers, strict=True))
+        ]
+        prediction = answered(matches, calibration)
+        genera = labels_of(prediction, "genus")
+        assert sum(genera.values()) <= 1 + 1e-9
+        for species, confidence in labels_of(prediction, "species").items():
+            assert genera[f"G{int(species[1:]) // 2}"] >= confidence - 1e-9
+
+
 def test_copies_with_the_same_labels_count_once_and_contradicting_ones_divide_the_vote():
     once = [match(1.0, "a", species="x"), match(0.8, species="y")]
     twice = [once[0], match(1.0 - 6e-8, "copy", species="x"), once[1]]
     calibration = replace(CALIBRATION, k=2)
-    assert (
-        photo_vote(twice, RANKS, {}, replace(calibration, k=3)).shares
-        == photo_vote(once, RANKS, {}, calibration).shares
-    )
+    assert photo_vote(twice, RANKS, {}, calibration) == photo_vote(once, RANKS, {}, calibration)
     torn = answered([match(1.0, "a", species="x"), match(1.0, "b", species="y"), match(0.5, "c", species="z")])
     assert not torn.sure
     assert labels_of(torn, "species")["x"] == pytest.approx(labels_of(torn, "species")["y"], abs=0.02)
