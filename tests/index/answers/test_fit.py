@@ -306,9 +306,10 @@ def test_homonyms_are_classes_of_their_own(tmp_path, tiny_bundle):
     ("labels", "message"),
     [
         ([{}] * 30, "no item of .* has a label"),
+        ([{"species": "x"}], "has a single item"),
         ([{"species": "x"}] * 30, "have the same label; there is nothing to tell apart"),
-        ([{"species": f"s{number}"} for number in range(30)], "0 questions .* at least 20 are needed"),
-        ([{"species": f"s{number // 2}"} for number in range(10)], "10 questions .* at least 20 are needed"),
+        ([{"species": f"s{number}"} for number in range(30)], "0 pictures .* at least 40 such are needed"),
+        ([{"species": f"s{number // 2}"} for number in range(10)], "10 pictures .* at least 40 such are needed"),
         ([], "no item of .* has a label"),
     ],
 )
