@@ -116,17 +116,6 @@ def records(connection: sqlite3.Connection, condition: SqlCondition | None, *, t
         yield Record(_item(*columns), vector, thumbnail)
 
 
-def label_counts(connection: sqlite3.Connection, ranks: Sequence[str]) -> dict[str, int]:
-    """The number of distinct labels by rank: of `ranks` in their order, then of others."""
-    counts = dict(
-        connection.execute(
-            "SELECT key, COUNT(DISTINCT value) FROM item, json_each(item.labels) WHERE deleted = 0 "
-            "GROUP BY key ORDER BY MIN(json_each.id), key"
-        ).fetchall()
-    )
-    return {rank: counts[rank] for rank in ranks if rank in counts} | counts
-
-
 def read_labels(text: str) -> dict[str, str]:
     """Labels as the database has them; an answer's items share most of theirs with others."""
     return dict(_known_labels(text))

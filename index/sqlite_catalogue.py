@@ -309,10 +309,10 @@ class SqliteCatalogue(Filled):
             yield from records(connection, condition, thumbnails=thumbnails)
 
     def stats(self) -> CatalogueStats:
-        """What is in the catalogue. Counts distinct labels, so it goes through all items."""
+        """What is in the catalogue. Counts labels: goes through all items once, then through changes."""
         view = self.refresh()
         with self._connections.reading() as connection:
-            return stats_of(self, self.path, connection, view)
+            return stats_of(self, self.path, connection, view, self._tally.now(connection))
 
     def refresh(self) -> View:
         """Take in what other processes and threads have written, and return the present view."""

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from index.filled import Filled
 from index.items import CatalogueStats
-from index.rows import catalogue_ranks, label_counts
+from index.label_tally import Tally, in_rank_order
+from index.rows import catalogue_ranks
 from index.view import View
 
 
-def stats_of(filled: Filled, path: Path, connection: sqlite3.Connection, view: View) -> CatalogueStats:
+def stats_of(filled: Filled, path: Path, connection: sqlite3.Connection, view: View, tally: Tally) -> CatalogueStats:
     """The statistics of a catalogue.
 
     Args:
@@ -20,6 +21,7 @@ def stats_of(filled: Filled, path: Path, connection: sqlite3.Connection, view: V
         path: its folder.
         connection: inside a read transaction.
         view: as of that transaction or before.
+        tally: as of that transaction.
     """
     num_items, num_unlabelled = connection.execute(
         "SELECT COUNT(*), COUNT(CASE labels WHEN '{}' THEN 1 END) FROM item WHERE deleted = 0"
@@ -29,7 +31,7 @@ def stats_of(filled: Filled, path: Path, connection: sqlite3.Connection, view: V
     return CatalogueStats(
         items=num_items,
         ranks=ranks,
-        labels=label_counts(connection, ranks),
+        labels={rank: len(counts) for rank, counts in in_rank_order(tally, ranks).items()},
         unlabelled=num_unlabelled,
         encoder_id=filled.manifest.id,
         encoder_name=filled.manifest.name,

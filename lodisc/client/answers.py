@@ -213,6 +213,23 @@ class ItemPage:
 
 
 @dataclass(frozen=True)
+class LabelCount:
+    """A label, and how many items carry it."""
+
+    label: str
+    items: int
+
+
+@dataclass(frozen=True)
+class LabelPage:
+    """Labels of a rank, those of most items first; `total` counts all that begin so."""
+
+    rank: str
+    labels: tuple[LabelCount, ...]
+    total: int
+
+
+@dataclass(frozen=True)
 class Thumbnail:
     """A small picture of an item, and the tag by which to ask later whether it changed."""
 

@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from encoder.errors import ConfigError
-from lodisc.client.answers import Embedded, Item, ItemPage, Model, Readiness, SearchAnswer, Stats, Thumbnail
+from lodisc.client.answers import (
+    Embedded,
+    Item,
+    ItemPage,
+    LabelCount,
+    LabelPage,
+    Model,
+    Readiness,
+    SearchAnswer,
+    Stats,
+    Thumbnail,
+)
 from lodisc.client.call import Call, refusal
 from lodisc.client.pictures import Picture, as_sequence, picture_bytes
 from lodisc.client.readings import made, read_embedded, read_search
@@ -166,6 +177,29 @@ def thumbnail(item_id: str, *, etag: str | None = None) -> Call[Thumbnail | None
     headers = {"If-None-Match": etag} if etag is not None else {}
     path = f"{_item_path(item_id)}/thumbnail"
     return Call(method="GET", path=path, headers=headers, statuses=frozenset({200, 304}), read=read)
+
+
+def labels(rank: str, *, prefix: str = "", limit: int = 20) -> Call[LabelPage]:
+    """The labels of a rank that begin with a prefix, upper and lower case alike.
+
+    Args:
+        rank: as species.
+        prefix: empty for all.
+        limit: how many at most, 1 to 1000.
+
+    Raises:
+        AnswerError: the server refused, as where no item has a label of that rank.
+        ClientError: there was no answer.
+    """
+
+    def read(response: httpx.Response) -> LabelPage:
+        document = response.json()
+        return LabelPage(
+            document["rank"], tuple(made(LabelCount, one) for one in document["labels"]), document["total"]
+        )
+
+    params: dict[str, str | int] = {"rank": rank, "prefix": prefix, "limit": limit}
+    return Call(method="GET", path="/labels", params=params, read=read)
 
 
 def stats() -> Call[Stats]:

@@ -58,6 +58,7 @@ class _Methods:
     delete_item = Method(calls.delete_item)
     list_items = Method(calls.list_items)
     thumbnail = Method(calls.thumbnail)
+    labels = Method(calls.labels)
     stats = Method(calls.stats)
     ready = Method(calls.ready)
 

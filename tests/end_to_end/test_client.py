@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from io import BytesIO
 from pathlib import Path
 
@@ -164,6 +165,24 @@ def lodisc(*words, **environment):
         text=True,
         timeout=60,
     )
+
+
+def test_the_labels_of_a_rank_are_values(client, server):
+    species = Counter(name.split("/")[1] for name in COLOURS)
+    page = client.labels("species", limit=1000)
+    assert {one.label: one.items for one in page.labels} == {name: num * SPECIMENS for name, num in species.items()}
+    assert (page.rank, page.total) == ("species", len(species))
+    assert [one.label for one in client.labels("genus", prefix="RU").labels] == ["Rubra"]
+    first = client.labels("species", limit=1)
+    assert (len(first.labels), first.total) == (1, len(species))
+    with pytest.raises(AnswerError, match="no item has a label of the rank"):
+        client.labels("family")
+
+    async def asked():
+        async with AsyncClient(server.url) as awaited:
+            return await awaited.labels("genus")
+
+    assert asyncio.run(asked()).labels == client.labels("genus").labels
 
 
 def test_search_on_the_command_line(server, folder, tmp_path):

@@ -56,6 +56,7 @@ def test_the_tally_is_what_counting_gives_after_every_write(catalogue):
         for item_id in gone:
             del truth[item_id]
         assert catalogue.labels() == counted(truth)
+        assert catalogue.stats().labels == {rank: len(labels) for rank, labels in counted(truth).items()}
     assert list(catalogue.labels()) == ["species", "genus"]
     catalogue.delete(list(truth))
     assert catalogue.labels() == {}
