@@ -38,6 +38,7 @@ def answer(
         calibration: of the catalogue, by which it was asked.
         positions: of the pictures that make the query, among those of the request; none where no picture was sent.
     """
+    prediction = predict(asked.photographs, asked.weights, ranks, calibration, filtered=asked.filtered)
     return {
         "model": {"id": manifest.id, "dim": manifest.embedding_dim, "name": manifest.name},
         "matches": [
@@ -50,7 +51,7 @@ def answer(
             }
             for match in asked.matches
         ],
-        "prediction": prediction_document(predict(asked.photographs, asked.weights, ranks, calibration)),
+        "prediction": prediction_document(prediction),
         "query": [
             {"position": position, "weight": round(weight, 4), "attention": None}
             for position, weight in zip(positions, asked.weights, strict=bool(positions))

@@ -20,6 +20,7 @@ from threading import Event
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, ConfigError
 from encoder.image_encoder import ImageEncoder
+from index.answers.calibration import CALIBRATION_NAME
 from index.bulk_compaction import BulkCompaction
 from index.catalogue import Catalogue
 from index.disk_map import DiskMap
@@ -290,7 +291,7 @@ def remove_partials(path: Path) -> None:
 def _delete_catalogue(path: Path) -> None:
     """Remove what makes a catalogue, and nothing else that may lie in the folder."""
     shutil.rmtree(path / ANN_DIR, ignore_errors=True)  # first: a kill must not leave a snapshot to another database
-    for name in (DATABASE_NAME, *LOG_NAMES):
+    for name in (CALIBRATION_NAME, DATABASE_NAME, *LOG_NAMES):  # nor a calibration: it was fitted on other items
         (path / name).unlink(missing_ok=True)
 
 

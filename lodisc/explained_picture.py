@@ -1,6 +1,6 @@
 """A match explained as a picture: query and item side by side, the regions that met in the same colour and number.
 
-The wider a frame, the larger its share of the score. The item is drawn from its thumbnail.
+The wider a frame, the larger its share among the regions. The item is drawn from its thumbnail.
 """
 
 from collections.abc import Mapping, Sequence

@@ -81,7 +81,8 @@ def _page(explained: list[Explained]) -> str:
         )
         parts.append(
             f'<h2>{escape(one.caption)}</h2><img alt="{escape(one.caption)}" src="data:image/png;base64,{picture}">'
-            f"<table><tr><th>region</th><th>patch of the query</th><th>of the item</th><th>share of the score</th></tr>"
+            "<table><tr><th>region</th><th>patch of the query</th><th>of the item</th>"
+            "<th>share among the regions</th></tr>"
             f"{rows}</table>"
         )
     return "\n".join(parts)

@@ -106,8 +106,9 @@ LOCAL_TEXT = (
     "catalogue (`lodisc index local`), and `reranked` says what was done. A match then has `global_score`, the cosine, "
     "and `local_score`, the weighted mean cosine of the query's patches with the most similar of the item's; `score` "
     "is what it was ranked by. `explain` adds to each of the first 5 matches an `explanation`: `pairs` of patches, "
-    "best first, with the `share` of the local score that each brought, and boxes (left, top, right, bottom, as "
-    "shares of the upright picture and of the thumbnail); `query_attention` and `item_attention` are what each patch "
+    "best first, with the `share` of each among the regions, which is no part of a score, and boxes (left, "
+    "top, right, bottom, as shares of the upright picture and of the thumbnail); "
+    "`query_attention` and `item_attention` are what each patch "
     "weighs, as /embed has it. It is null where the item's patches are not kept. Of several pictures the one that an "
     "item fits best scores and explains it. "
 )

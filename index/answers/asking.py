@@ -1,6 +1,7 @@
 """A search for one thing, shown on one photograph or several: its matches, and the neighbours that vote on it.
 
-The vote asks for as many neighbours as were calibrated, however few matches are wanted.
+The vote asks for as many neighbours as were calibrated, however few matches are wanted, and for more where copies of
+one picture are among them: a calibration has left copies out too.
 """
 
 # N photographs, D embedding dim.
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from index.answers.calibration import Calibration
 from index.answers.fusion import fuse, photo_weights
 from index.answers.lineages import find_homonyms
-from index.answers.shares import num_voters, photo_vote
+from index.answers.shares import num_voters, photo_vote, without_copies
 from index.catalogue import Catalogue
 from index.items import Match
+
+MOST_COPIES = 8  # of every neighbour, that a search makes up for
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class Asked:
         matches: the nearest items of the one query that the photographs make, best first.
         photographs: of each photograph the neighbours that vote, nearest first.
         weights: what each photograph counts; they sum to 1.
+        filtered: whether only some items could be found.
     """
 
     matches: list[Match]
     photographs: list[list[Match]]
     weights: list[float]
+    filtered: bool = False
 
 
 def ask(
@@ -60,13 +65,31 @@ def ask(
     unwanted = tuple(exclude_ids)
     voters = num_voters(calibration)
     if len(photographs_ND) == 1:
-        found = catalogue.search(photographs_ND, k=max(k, voters), exclude_ids=unwanted, filter=filter)[0]
-        return Asked(found[:k], [found[:voters]], [1.0])
-    photographs = catalogue.search(photographs_ND, k=voters, exclude_ids=unwanted, filter=filter)
+        found = _neighbours(catalogue, photographs_ND, max(k, voters), voters, unwanted, filter)[0]
+        return Asked(found[:k], [without_copies(found)[:voters]], [1.0], filter is not None)
+    neighbours = _neighbours(catalogue, photographs_ND, voters, voters, unwanted, filter)
+    photographs = [without_copies(found)[:voters] for found in neighbours]
     weights = _weights(photographs, catalogue.ranks, calibration)
     query_D = fuse(photographs_ND, weights)
     matches = catalogue.search(query_D[np.newaxis], k=k, exclude_ids=unwanted, filter=filter)[0]
-    return Asked(matches, photographs, weights)
+    return Asked(matches, photographs, weights, filter is not None)
+
+
+def _neighbours(
+    catalogue: Catalogue,
+    photographs_ND: NDArray[np.float32],
+    k: int,
+    voters: int,
+    unwanted: Sequence[str],
+    filter: str | None,
+) -> list[list[Match]]:
+    """The k nearest items of each photograph, and more where that gives too few voters because of copies."""
+    found = catalogue.search(photographs_ND, k=k, exclude_ids=unwanted, filter=filter)
+    most = MOST_COPIES * voters
+    while k < most and any(len(one) == k and len(without_copies(one)) < voters for one in found):
+        k = min(2 * k, most)
+        found = catalogue.search(photographs_ND, k=k, exclude_ids=unwanted, filter=filter)
+    return found
 
 
 def _weights(

@@ -124,10 +124,12 @@ def _require_enough(catalogue: Catalogue, classes: Classes, asked: Questions) ->
         raise ConfigError(f"no item of {catalogue.path} has a label; there is nothing to calibrate")
     if calibrated_ranks(classes, asked):
         return
+    if len(classes.finest_N) == 1:
+        raise ConfigError(f"{catalogue.path} has a single item; there is nothing to tell apart")
     if all(len(classes.keys[rank]) == 1 for rank in classes.ranks):
         raise ConfigError(f"all items of {catalogue.path} have the same label; there is nothing to tell apart")
     most = max(int((asked.own[rank] != NONE).sum()) for rank in classes.ranks if len(classes.keys[rank]) > 1)
     raise ConfigError(
-        f"{most} questions of {catalogue.path} have a label that another item has too, at least {MIN_QUESTIONS} are "
-        "needed; add pictures, two or more of a label"
+        f"{most} pictures that may be asked have a label that another item of {catalogue.path} has too, at least "
+        f"{MIN_QUESTIONS} such are needed; add pictures, two or more of a label"
     )

@@ -18,7 +18,7 @@ from index.answers.logistic import LogisticMap
 from index.answers.reliability import Bin
 
 CALIBRATION_NAME = "calibration.json"
-VERSION = 2  # 1 knew no `several`, and is still read
+VERSION = 3  # what was fitted before was fitted to votes that were counted otherwise
 DEFAULT_FLOOR = 0.7  # at the floor itself an answer is wrong three times in ten; over all sure answers far less often
 DEFAULT_FALSE_ACCEPTANCE = 0.05
 
@@ -94,10 +94,11 @@ class UnknownModel:
 
     Attributes:
         known: probability, at even odds, that the thing is of the catalogue; see `index.answers.unknown`.
-        threshold: score from which on it is unknown; None where no verdict is given.
+        threshold: score from which on it is unknown.
         wanted_acceptance: share of strangers taken for known that was asked for; None for the default.
-        false_acceptance: the share at the threshold.
-        known_rejected: share of the known taken for unknown at the threshold.
+        false_acceptance: the share, cross-validated by class: by thresholds chosen without the strangers' classes.
+        false_acceptance_interval: low and high end of that, a 95 % bootstrap interval over classes.
+        known_rejected: share of the known taken for unknown, likewise.
         rejected_at_default: the same at the default false acceptance, whatever was chosen.
         num_questions: known ones and strangers each.
         auroc: how often a stranger scores above a known one, cross-validated by class.
@@ -105,10 +106,11 @@ class UnknownModel:
     """
 
     known: LogisticMap
-    threshold: float | None
+    threshold: float
     wanted_acceptance: float | None
-    false_acceptance: float | None
-    known_rejected: float | None
+    false_acceptance: float
+    false_acceptance_interval: list[float]
+    known_rejected: float
     rejected_at_default: float
     num_questions: int
     auroc: float
@@ -181,7 +183,7 @@ def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
 
     Raises:
         CatalogueCorruptError: the file is not as it must be.
-        SchemaVersionError: a newer version of this program wrote it.
+        SchemaVersionError: a newer or an earlier version of this program wrote it.
         EncoderMismatchError: it was fitted for another encoder.
     """
     path = folder / CALIBRATION_NAME
@@ -192,6 +194,10 @@ def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
         if isinstance(version, int) and version > VERSION:
             raise SchemaVersionError(
                 f"{path} has version {version}, this program knows {VERSION}; update it, or {mend}"
+            )
+        if isinstance(version, int) and version < VERSION:
+            raise SchemaVersionError(
+                f"{path} was fitted by an earlier version of this program, which counted votes otherwise; {mend}"
             )
         calibration = _calibration(document)
     except FileNotFoundError:
@@ -217,7 +223,7 @@ def _calibration(document: dict[str, Any]) -> Calibration:
 
 def _rank(document: Mapping[str, Any]) -> RankCalibration:
     bins = [_made(Bin, one) for one in document["bins"]]
-    several = {int(num): _several(values) for num, values in document.get("several", {}).items()}
+    several = {int(num): _several(values) for num, values in document["several"].items()}
     found = {**document, "map": _map(document["map"], 2), "bins": bins, "several": several}
     return _made(RankCalibration, found)
 

@@ -93,12 +93,11 @@ def _rank(rank: str, one: RankCalibration, floor: float) -> str:
 def _unknown(model: UnknownModel | None) -> str:
     if model is None:
         return "<h2>None of these</h2><p>No score: it takes three labels with two items each.</p>"
-    verdict = "none: too many of the known would be rejected"
-    if model.threshold is not None:
-        verdict = (
-            f"from {model.threshold:.3f} on; {model.false_acceptance:.1%} of strangers taken for known, "
-            f"{model.known_rejected:.1%} of the known rejected"
-        )
+    low, high = model.false_acceptance_interval
+    verdict = (
+        f"from {model.threshold:.3f} on; {model.false_acceptance:.1%} ({low:.1%} to {high:.1%}) of strangers taken for "
+        f"known, {model.known_rejected:.1%} of the known rejected"
+    )
     curve = [(acceptance, rejected) for acceptance, rejected in model.curve]
     return (
         "<h2>None of these</h2><p class=faint>A stranger is an item whose whole class is left out; cross-validated by "

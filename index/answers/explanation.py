@@ -1,4 +1,4 @@
-"""Why an item is a match: which region of the query meets which of the item, and what that brought to the score.
+"""Why an item is a match: which region of the query meets which of the item, and its share among these.
 
 The pairs are those of the late interaction. A pair's share is its cosine times what the query's patch weighs, over the
 sum of those of all pairs. It weighs what it was measured to settle (`influence`), or, of an item in place of a

@@ -1,16 +1,19 @@
 """Fitting the score for "none of these": each question as it is, and as a stranger, with its whole class left out.
 
 Cross-validated by class: what scores a question has seen neither it nor any other of its class. The verdict's threshold
-is taken from those scores, at the rate of strangers taken for known that was asked for. Where nobody asked, it is 5 %;
+is taken from those scores, at the rate of strangers taken for known that was asked for; what that comes to is measured
+on the classes of each fold by the threshold that the others give. Where nobody asked, it is 5 %;
 where that would reject more than half of what is known, the smallest rate that does not; and where that rate is over
-20 %, no verdict is given, because it would tell a person nothing.
+20 %, the verdict spares 99 % of what is known and is for what is unlike all of it: strangers that resemble the
+catalogue pass, and the rate says how many. Without any verdict a thing from anywhere could be told by a name, and sure.
 """
 
-# Q questions.
+# Q questions, C classes, R draws.
 
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.bootstrap import LEVEL, NUM_DRAWS
 from index.answers.calibration import DEFAULT_FALSE_ACCEPTANCE, UnknownModel
 from index.answers.classes import Classes
 from index.answers.fit_ranks import log_odds_each
@@ -24,6 +27,7 @@ from index.evaluation_items import NONE
 MIN_CLASSES = 3
 MOST_REJECTED = 0.5
 LOOSEST_ACCEPTANCE = 0.2
+LEAST_REJECTED = 0.01  # of the known, by a verdict on what is unlike all of them
 
 
 def fit_unknown(
@@ -63,12 +67,23 @@ def fit_unknown(
         strangers_Q[inside_Q] = 1 - fitted.bulk(stranger_QF[inside_Q])
     default = _threshold(strangers_Q, DEFAULT_FALSE_ACCEPTANCE)
     threshold = _chosen(known_Q, strangers_Q, default, wanted)
+    # The threshold that the other classes give: at its own scores it keeps what was asked for, whatever that is worth.
+    accepted_Q, rejected_Q = np.zeros(len(fold_Q), np.bool_), np.zeros(len(fold_Q), np.bool_)
+    for fold in range(int(fold_Q.max()) + 1):
+        inside_Q = fold_Q == fold
+        others_Q = strangers_Q[~inside_Q]
+        by_others = _chosen(known_Q[~inside_Q], others_Q, _threshold(others_Q, DEFAULT_FALSE_ACCEPTANCE), wanted)
+        accepted_Q[inside_Q], rejected_Q[inside_Q] = (
+            strangers_Q[inside_Q] < by_others,
+            known_Q[inside_Q] >= by_others,
+        )
     return UnknownModel(
         known=_fit(known_QF, stranger_QF),
         threshold=threshold,
         wanted_acceptance=wanted,
-        false_acceptance=None if threshold is None else float((strangers_Q < threshold).mean()),
-        known_rejected=None if threshold is None else float((known_Q >= threshold).mean()),
+        false_acceptance=float(accepted_Q.mean()),
+        false_acceptance_interval=_interval_by_class(accepted_Q, questions.class_Q[usable_Q], seed),
+        known_rejected=float(rejected_Q.mean()),
         rejected_at_default=float((known_Q >= default).mean()),
         num_questions=len(known_Q),
         auroc=auroc(known_Q, strangers_Q),
@@ -78,14 +93,29 @@ def fit_unknown(
 
 def _chosen(
     known_Q: NDArray[np.float64], strangers_Q: NDArray[np.float64], default: float, wanted: float | None
-) -> float | None:
-    """The threshold of the verdict, None for no verdict."""
+) -> float:
+    """The threshold of the verdict."""
     if wanted is not None:
         return _threshold(strangers_Q, wanted)
     if (known_Q >= default).mean() <= MOST_REJECTED:
         return default
-    half = float(np.nextafter(np.quantile(known_Q, MOST_REJECTED), np.inf))
-    return half if (strangers_Q < half).mean() <= LOOSEST_ACCEPTANCE else None
+    half = _sparing(known_Q, MOST_REJECTED)
+    return half if (strangers_Q < half).mean() <= LOOSEST_ACCEPTANCE else _sparing(known_Q, LEAST_REJECTED)
+
+
+def _sparing(known_Q: NDArray[np.float64], rejected: float) -> float:
+    """The least score that no more than this share of the known reaches."""
+    return float(np.nextafter(np.quantile(known_Q, 1 - rejected, method="higher"), np.inf))
+
+
+def _interval_by_class(accepted_Q: NDArray[np.bool_], class_Q: NDArray[np.int64], seed: int) -> list[float]:
+    """The 95 % bootstrap interval of the share accepted; whole classes are drawn, as strangers come by class."""
+    _, number_Q = np.unique(class_Q, return_inverse=True)
+    num_C = np.bincount(number_Q)
+    accepted_C = np.bincount(number_Q, weights=accepted_Q)
+    draws_RC = np.random.default_rng(seed).integers(0, len(num_C), (NUM_DRAWS, len(num_C)))
+    shares_R = accepted_C[draws_RC].sum(axis=1) / num_C[draws_RC].sum(axis=1)
+    return [float(end) for end in np.quantile(shares_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
 
 
 def _threshold(strangers_Q: NDArray[np.float64], acceptance: float) -> float:

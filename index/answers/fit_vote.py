@@ -68,6 +68,7 @@ def choose_settings(
     # As many as nearly all questions have: k beyond that could not be told from a smaller one.
     enough = int((~lacking_QK).sum(axis=1).min())
     ks = [k for k in KS if k <= max(enough, KS[0])]
+    has_vote_QK = lacking_QK | (_codes(classes.finest_N, found.positions_QK) != NONE)
     cosines_QK = np.where(lacking_QK, np.minimum(far_K, _last_found(found)[:, None]), found.cosines_QK)
     spread = max(float(np.median(found.cosines_QK[:, 0] - _at(found, GAP_PLACE))), LEAST_SPREAD)
     log_sizes_QK = np.log(sizes_of_neighbours(classes, questions, found))
@@ -77,7 +78,7 @@ def choose_settings(
         temperature = spread * factor
         near_QK = (cosines_QK - cosines_QK[:, :1]) / temperature
         for exponent in EXPONENTS:
-            weights_QK = np.exp(near_QK - exponent * log_sizes_QK)
+            weights_QK = np.exp(near_QK - exponent * log_sizes_QK) * has_vote_QK
             likelihood_QM = np.zeros((len(fold_Q), len(ks)))
             for rank, codes_N in classes.codes.items():
                 shares_QM, asked_Q = _own_shares(
@@ -107,14 +108,16 @@ def bulk_vote(classes: Classes, questions: Questions, found: Neighbours, rank: s
     full_QK = np.where(lacking_QK, far_Q[:, None], cosines_QK)
     sizes_QK = sizes_of_neighbours(classes, questions, found)[:, :k]
     weights_QK = np.exp((full_QK - full_QK[:, :1]) / settings.temperature) * sizes_QK**-settings.class_exponent
-    return _top(weights_QK, lacking_QK, _codes(classes.codes[rank], positions_QK))
+    has_vote_QK = lacking_QK | (_codes(classes.finest_N, positions_QK) != NONE)
+    return _top(np.where(has_vote_QK, weights_QK, 0.0), _codes(classes.codes[rank], positions_QK))
 
 
 def plain_vote(classes: Classes, questions: Questions, rank: str) -> BulkVote:
     """The vote without a calibration."""
     positions_QK = questions.known.positions_QK[:, :UNCALIBRATED_K]
     weights_QK = np.maximum(questions.known.cosines_QK[:, :UNCALIBRATED_K], 0.0)
-    return _top(weights_QK, np.zeros_like(positions_QK, np.bool_), _codes(classes.codes[rank], positions_QK))
+    weights_QK = np.where(_codes(classes.finest_N, positions_QK) != NONE, weights_QK, 0.0)
+    return _top(weights_QK, _codes(classes.codes[rank], positions_QK))
 
 
 def sizes_of_neighbours(classes: Classes, questions: Questions, found: Neighbours) -> NDArray[np.float64]:
@@ -132,11 +135,11 @@ def typical_size(classes: Classes) -> float:
     return float(ordered[len(ordered) // 2]) if len(ordered) else 1.0
 
 
-def _top(weights_QK: NDArray[np.float64], lacking_QK: NDArray[np.bool_], codes_QK: NDArray[np.int64]) -> BulkVote:
+def _top(weights_QK: NDArray[np.float64], codes_QK: NDArray[np.int64]) -> BulkVote:
     """The class with the greatest sum of weights, the nearer of two that have the same."""
     named_QK = codes_QK != NONE
     voting_QK = np.where(named_QK, weights_QK, 0.0)
-    total_Q = voting_QK.sum(axis=1) + np.where(lacking_QK, weights_QK, 0.0).sum(axis=1)
+    total_Q = weights_QK.sum(axis=1)
     place_Q, share_Q = np.zeros(len(codes_QK), np.int64), np.zeros(len(codes_QK))
     for start in range(0, len(codes_QK), CHUNK):
         part = slice(start, start + CHUNK)
@@ -174,9 +177,8 @@ def _own_shares(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The share of each question's own class for every number of neighbours, and which questions have one."""
     codes_QK = _codes(codes_N, positions_QK)
-    counted_QK = (codes_QK != NONE) | (positions_QK == NONE)
     own_QM = np.cumsum(weights_QK * (codes_QK == own_Q[:, None]), axis=1)[:, columns_M]
-    all_QM = np.cumsum(weights_QK * counted_QK, axis=1)[:, columns_M]
+    all_QM = np.cumsum(weights_QK, axis=1)[:, columns_M]
     asked_Q = own_Q != NONE
     return np.divide(own_QM, all_QM, out=np.zeros_like(own_QM), where=all_QM > 0), asked_Q
 

@@ -44,6 +44,7 @@ def active_help(
     photographs: Sequence[Sequence[Match]],
     *,
     unknown: bool,
+    filtered: bool,
 ) -> Help:
     """What to do next.
 
@@ -52,8 +53,12 @@ def active_help(
         labels: of it, likeliest first, at least one.
         photographs: the neighbours of each, nearest first.
         unknown: the verdict.
+        filtered: whether only some items could be found.
     """
     first, second = labels[0], labels[1] if len(labels) > 1 else None
+    if unknown and filtered:
+        text = f"Nothing that the filter lets through is near; the nearest is {first.label}. Ask without the filter."
+        return _help("unknown", rank, [first.label], photographs, text)
     if unknown:
         text = f"Nothing in the catalogue is near; the nearest is {first.label}. If it is new, add it by its name."
         return _help("unknown", rank, [first.label], photographs, text)

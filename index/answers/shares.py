@@ -2,7 +2,9 @@
 
 A neighbour weighs exp((cosine - first cosine) / temperature), times the size of its class to the minus exponent, so
 that a label is not the likelier for having many pictures. At every rank a label's share is the sum over its items, so
-that a genus has what its species have. Without a calibration a neighbour weighs its cosine.
+that a genus has what its species have. A neighbour that is named at another rank alone names none here and holds its
+part of the vote back: were it left out, one far species would be all that is said of a genus that has none. A neighbour
+without any label has no vote. Without a calibration a neighbour weighs its cosine.
 
 Copies of one picture with the same labels count once: a calibration has left copies out too. Where a search found
 fewer neighbours than were calibrated, because a filter let no more through, those that lack are taken to be as far as
@@ -50,24 +52,25 @@ def photo_vote(
     """The vote of a photograph's neighbours; None without any.
 
     Args:
-        neighbours: nearest first; those beyond the calibrated number are passed over.
+        neighbours: nearest first; those beyond the calibrated number, copies not counted, are passed over.
         ranks: of the catalogue, finest first; other ranks come after them.
         homonyms: see `index.answers.lineages`.
         calibration: None for the plain vote.
     """
-    found = neighbours if calibration is None else neighbours[: calibration.k]
-    if not found:
+    distinct = without_copies(neighbours)
+    voters = distinct if calibration is None else distinct[: calibration.k]
+    if not voters:
         return None
-    voters = without_copies(found)
     first = voters[0].score
-    gap = first - found[min(GAP_PLACE, len(found)) - 1].score
+    gap = first - voters[min(GAP_PLACE, len(voters)) - 1].score
     weights = [_weight(match, first, ranks, calibration) for match in voters]
     lacking = 0.0
-    if calibration is not None and len(found) < calibration.k:
-        far = min(found[-1].score, calibration.far_cosine)
+    if calibration is not None and len(voters) < calibration.k:
+        far = min(voters[-1].score, calibration.far_cosine)
         size = calibration.typical_size**-calibration.class_exponent
-        lacking = (calibration.k - len(found)) * math.exp((far - first) / calibration.temperature) * size
+        lacking = (calibration.k - len(voters)) * math.exp((far - first) / calibration.temperature) * size
     above = ranks_above(ranks)
+    total = sum(weight for match, weight in zip(voters, weights, strict=True) if match.labels) + lacking
     shares: Shares = {}
     for rank in (*ranks, *dict.fromkeys(rank for match in voters for rank in match.labels if rank not in ranks)):
         sums: dict[ClassKey, float] = {}
@@ -75,7 +78,6 @@ def photo_vote(
             if rank in match.labels:
                 key = class_key(match.labels, rank, homonyms, above)
                 sums[key] = sums.get(key, 0.0) + weight
-        total = sum(sums.values()) + lacking
         if sums:
             shares[rank] = {
                 key: value / total if total > 0 else 0.0

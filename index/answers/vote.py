@@ -71,6 +71,8 @@ def predict(
     weights: Sequence[float],
     ranks: Sequence[str],
     calibration: Calibration | None,
+    *,
+    filtered: bool = False,
 ) -> Prediction:
     """Let the neighbours of each photograph vote.
 
@@ -79,6 +81,7 @@ def predict(
         weights: of each, summing to 1.
         ranks: of the catalogue, finest first.
         calibration: of the catalogue.
+        filtered: whether only some items could be found.
     """
     matches = [match for found in photographs for match in found]
     homonyms = find_homonyms((match.labels for match in matches), ranks)
@@ -90,13 +93,13 @@ def predict(
     if vote is not None and calibration is not None and calibration.unknown is not None:
         model = calibration.unknown
         score = unknown_score(model, vote, tuple(calibration.ranks), calibration.k)
-        unknown = None if model.threshold is None else score >= model.threshold
+        unknown = score >= model.threshold
     chosen, passes = _chosen(votes, ranks, calibration, floor)
     sure = passes and not unknown
     finest = next((one for one in votes if calibration is not None and one.rank in calibration.ranks), None)
     needed = None
     if finest is not None and not (sure and chosen is finest):
-        needed = active_help(finest.rank, finest.labels, photographs, unknown=bool(unknown))
+        needed = active_help(finest.rank, finest.labels, photographs, unknown=bool(unknown), filtered=filtered)
     best = chosen.labels[0] if chosen is not None else None
     return Prediction(
         label=best.label if best else None, rank=chosen.rank if chosen else None,
@@ -153,16 +156,24 @@ def _raise_parents(
     homonyms: Homonyms,
     calibration: Calibration,
 ) -> None:
-    """Make no name less likely than one below it; from the finest rank up. A share and a probability do not compare."""
+    """Make no name less likely than one below it; from the finest rank up. A share and a probability do not compare.
+
+    Where the labels of a rank then promise more than 1 together, each gives back of what it has beyond those below it.
+    """
     above = ranks_above(ranks)
     for rank, parent in above.items():
-        if not {rank, parent} <= calibration.ranks.keys():
+        if not {rank, parent} <= calibration.ranks.keys() & confidences.keys():
             continue
+        found, least = confidences[parent], dict.fromkeys(confidences[parent], 0.0)
         for labels in (match.labels for match in matches if rank in match.labels and parent in match.labels):
             confidence = confidences[rank].get(class_key(labels, rank, homonyms, above), 0.0)
             key = class_key(labels, parent, homonyms, above)
-            if confidence > confidences[parent].get(key, 1.0):
-                confidences[parent][key] = confidence
+            if key in least:
+                least[key] = max(least[key], confidence)
+        raised = {key: max(confidence, least[key]) for key, confidence in found.items()}
+        beyond, needed = sum(raised.values()) - sum(least.values()), sum(least.values())
+        part = min(1.0, max(0.0, 1 - needed) / beyond) if beyond > 0 else 1.0
+        confidences[parent] = {key: least[key] + part * (value - least[key]) for key, value in raised.items()}
 
 
 def _confidences(

@@ -19,6 +19,7 @@ from index.answers.calibration import (
     write_calibration,
 )
 from index.answers.calibration_page import write_page
+from index.answers.fit_unknown import LOOSEST_ACCEPTANCE
 from index.open_catalogue import open_catalogue
 from lodisc.html_option import add_html_argument, check_html, writing_html
 
@@ -43,8 +44,9 @@ examples:
   lodisc index calibrate catalogue/ --questions new-pictures-catalogue/
 
 --floor is {DEFAULT_FLOOR} unless told. --false-acceptance is the share of strangers that may be taken for known:
-{DEFAULT_FALSE_ACCEPTANCE} unless told, or more where that would reject over half of what is known, or no verdict at
-all where no rate up to 0.2 would spare it (the score is given all the same).
+{DEFAULT_FALSE_ACCEPTANCE} unless told, or more where that would reject over half of what is known. Where no rate up to
+0.2 would spare it, the verdict is for what is unlike all of the catalogue: it rejects 1 % of what is known, and what is
+printed says how many strangers that are like it pass.
 """
 
 
@@ -154,14 +156,16 @@ def _unknown_lines(calibration: Calibration) -> list[str]:
         return ["none of these: no score; it takes three labels with two items each"]
     head = f"none of these: AUROC {unknown.auroc:.3f} on {unknown.num_questions} known and as many strangers"
     at_default = f"{DEFAULT_FALSE_ACCEPTANCE:.0%} of strangers accepted, {unknown.rejected_at_default:.0%} of the known"
-    if unknown.threshold is None:
-        return [head, f"  no verdict: at {at_default} would be rejected; ask for one with --false-acceptance"]
+    low, high = unknown.false_acceptance_interval
     lines = [
         head,
         f"  from a score of {unknown.threshold:.3f} on it is unknown: {unknown.false_acceptance:.1%} of strangers are "
-        f"taken for known, {unknown.known_rejected:.1%} of the known are rejected",
+        f"taken for known ({low:.1%} to {high:.1%} by which labels they are of), {unknown.known_rejected:.1%} of the "
+        "known are rejected",
     ]
-    if unknown.wanted_acceptance is None and (unknown.false_acceptance or 0.0) > DEFAULT_FALSE_ACCEPTANCE:
+    if unknown.wanted_acceptance is None and unknown.false_acceptance > LOOSEST_ACCEPTANCE:
+        lines.append("  these are strangers much like the catalogue's own; what is unlike all of it is told better")
+    if unknown.wanted_acceptance is None and unknown.false_acceptance > DEFAULT_FALSE_ACCEPTANCE:
         lines.append(f"  at {at_default} would be rejected; ask for it with --false-acceptance")
     return lines
 

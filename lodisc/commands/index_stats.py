@@ -68,6 +68,8 @@ def _calibration_text(path: Path, stats: CatalogueStats, calibration: Calibratio
     errors = ", ".join(f"{rank} {one.error:.3f}" for rank, one in calibration.ranks.items())
     changes = _changes_since(stats, calibration)
     advice = ""
+    if changes < 0:
+        return f"for another catalogue than this, whose items are newer; do it again: lodisc index calibrate {path}"
     if changes > STALE_SHARE * max(1, calibration.num_items):
         advice = f"; do it again: lodisc index calibrate {path}"
     return f"on {calibration.num_items} items, error {errors}; {changes} changes since{advice}"

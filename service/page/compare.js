@@ -88,7 +88,9 @@ async function picturesOf({ rank, items = {} }, label) {
 }
 
 function openComparison(title, text, columns) {
-  const mine = column("Your picture", shotsOf(state.question).slice(0, QUERY_PICTURES).map(({ url }) => url), []);
+  const bad = new Set(((state.answer && state.answer.errors) || []).map(({ position }) => position));
+  const shots = shotsOf(state.question).filter((_, position) => !bad.has(position));
+  const mine = column("Your picture", shots.slice(0, QUERY_PICTURES).map(({ url }) => url), []);
   byId("compare-title").textContent = title;
   byId("compare-text").textContent = text;
   show(byId("compare-text"), Boolean(text));

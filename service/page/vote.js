@@ -5,7 +5,7 @@ import { confidenceText } from "./words.js";
 
 const HOW_TO_CALIBRATE =
   "These are shares of the vote, not probabilities. `lodisc index calibrate` makes them probabilities, where a rank has " +
-  "20 pictures or more whose label another picture has too.";
+  "40 pictures or more whose label another picture has too.";
 const SHOWN = 3; // of a rank; of the rank that is the answer, all that the server names
 
 /** `within` is what stands above a label whose name stands under several. */

@@ -1,4 +1,4 @@
-// Why this match: the pairs of patches that agree, numbered over both pictures, and what each adds to the score.
+// Why this match: the pairs of patches that agree, numbered over both pictures, and how much of it each settles.
 //
 // It is asked for only when a person wants to know: an explanation costs the server more than an answer.
 
@@ -111,7 +111,7 @@ function pairRow({ number, share }) {
   row.append(
     make("span", { className: `badge pair-${number}`, textContent: String(number) }),
     make("span", { className: "track", aria: { hidden: "true" } }, bar),
-    make("span", { className: "pair-share", textContent: `${shareText(share)} of the score` }),
+    make("span", { className: "pair-share", textContent: `${shareText(share)} of what the regions settle` }),
   );
   for (const event of ["pointerenter", "focus"]) row.addEventListener(event, () => point(number));
   for (const event of ["pointerleave", "blur"]) row.addEventListener(event, () => point(null));

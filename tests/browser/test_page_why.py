@@ -33,7 +33,9 @@ def test_pairs_are_drawn_in_their_places_in_matching_colours(page: Page) -> None
     sent = from_item(page, answer(), explained(answer(), 0, 1))
     page.get_by_role("button", name="Why this match: 1. rosso").click()
     dialog = page.get_by_role("dialog", name="Why rosso?")
-    expect(dialog.locator(".pair-share")).to_have_text(["0.31 of the score", "0.12 of the score"])
+    expect(dialog.locator(".pair-share")).to_have_text(
+        ["0.31 of what the regions settle", "0.12 of what the regions settle"]
+    )
     expect(dialog.locator("#why-scores")).to_have_text(
         "Match 1 · similarity 0.930 · whole picture 0.900 · patches 0.700"
     )

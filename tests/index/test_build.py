@@ -18,6 +18,7 @@ from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, EncoderMismatchError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
+from index.answers.calibration import CALIBRATION_NAME
 from index.build import build, open_for_build
 from index.estimate import estimate
 from index.snapshot import newest_snapshot
@@ -145,6 +146,16 @@ def test_a_missing_file_of_a_csv_is_a_rejected_row(index, picture_folder, tmp_pa
     assert report.encoded == 1
     assert report.rejected[0][0].endswith("gone.png")
     assert "does not exist" in report.rejected[0][1]
+
+
+def test_fresh_takes_away_what_was_fitted_on_the_items_of_before(index):
+    with open_for_build(index.path, index.bundle):
+        (index.path / CALIBRATION_NAME).write_text("{}")
+    with open_for_build(index.path, index.bundle):
+        pass
+    assert (index.path / CALIBRATION_NAME).exists()
+    with open_for_build(index.path, index.bundle, fresh=True):
+        assert not (index.path / CALIBRATION_NAME).exists()
 
 
 def test_another_encoder_needs_fresh(index, picture_folder, other_bundle):

@@ -63,17 +63,13 @@ def test_a_file_that_is_not_as_it_must_be_is_refused(catalogue, path, spoil):
         read_calibration(path, catalogue.manifest)
 
 
-def test_a_file_of_before_several_photographs_were_fitted_still_opens(catalogue, path):
-    calibration = calibrate_catalogue(catalogue, quiet=True)
-    write_calibration(path, calibration)
+def test_what_was_fitted_to_votes_of_before_is_told_with_the_command_that_renews_it(catalogue, path):
+    write_calibration(path, calibrate_catalogue(catalogue, quiet=True))
     document = json.loads((path / CALIBRATION_NAME).read_text())
-    for rank in document["ranks"].values():
-        assert rank.pop("several").keys() == {"2"}  # 150 items make no 50 threes
-    (path / CALIBRATION_NAME).write_text(json.dumps({**document, "version": 1}))
-    older = read_calibration(path, catalogue.manifest)
-    for rank, one in older.ranks.items():
-        assert one == replace(calibration.ranks[rank], several={})
-        assert one.map_of(2) == one.map
+    for version in (1, 2):
+        (path / CALIBRATION_NAME).write_text(json.dumps({**document, "version": version}))
+        with pytest.raises(SchemaVersionError, match=f"earlier version .* lodisc index calibrate {path}"):
+            read_calibration(path, catalogue.manifest)
 
 
 def test_a_newer_version_is_refused_and_so_is_no_json(catalogue, path):
@@ -120,7 +116,7 @@ def test_the_command_prints_stores_and_draws(path, tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     assert (document["group"], document["floor"], document["num_items"]) == ("specimen", 0.7, 150)
     stored = json.loads((path / CALIBRATION_NAME).read_text())
-    assert stored == json.loads(json.dumps({"version": 2, **document}))
+    assert stored == json.loads(json.dumps({"version": 3, **document}))
     with SqliteCatalogue.open(path) as catalogue:
         catalogue.delete([f"i{number}" for number in range(40)])
     assert main(["index", "stats", str(path)]) == 0
@@ -149,3 +145,10 @@ def test_a_wrong_flag_is_told_in_one_line(path, flags, message, capsys):
     assert code == 2
     assert message in capsys.readouterr().err
     assert not (path / CALIBRATION_NAME).exists()
+
+
+def test_stats_tell_a_calibration_of_items_that_are_gone(catalogue, path, capsys):
+    calibration = calibrate_catalogue(catalogue, quiet=True)
+    write_calibration(path, replace(calibration, change=calibration.change + 5))
+    assert main(["index", "stats", str(path)]) == 0
+    assert f"do it again: lodisc index calibrate {path}" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from labelled_catalogue import drawn_pictures, fill, new_item
 
 from encoder.errors import ConfigError
 from index import exact_ranking, vector_file
+from index.answers import fit_unknown
 from index.answers import leave_one_out as asking
 from index.answers.asking import ask
 from index.answers.calibrate import calibrate_catalogue
@@ -131,7 +132,7 @@ def test_settings_are_the_likeliest_of_the_grid(opened, tmp_path, monkeypatch):
                             size = max(1, classes.size_by_finest[finest] - (finest == questions.finest_Q[number]))
                             near = (cosine - found.cosines_QK[number][0]) / (spread * factor)
                             weight = np.exp(near) * size**-exponent
-                            if codes[place] != NONE:
+                            if finest != NONE:
                                 everyone += weight
                                 mine += weight * (codes[place] == own)
                         shares.append(mine / everyone)
@@ -203,23 +204,69 @@ def test_confidences_of_several_photographs_are_honest_on_new_pictures(tmp_path,
     ]  # fmt: skip
 
 
-def test_the_wanted_false_acceptance_is_kept(opened):
+def test_the_false_acceptance_is_measured_on_classes_that_the_threshold_did_not_see(opened, monkeypatch):
+    chosen = fit_unknown._chosen
+    seen = []
+
+    def noted(known, strangers, default, wanted):
+        seen.append((strangers, chosen(known, strangers, default, wanted)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(fit_unknown, "_chosen", noted)
     for wanted in (0.02, 0.3):
+        seen.clear()
         unknown = calibrate_catalogue(opened, sample=0, false_acceptance=wanted, quiet=True).unknown
-        assert unknown.false_acceptance <= wanted < unknown.false_acceptance + 0.05
+        (scores, threshold), *by_fold = seen
+        assert threshold == unknown.threshold
+        assert sum(len(scores) - len(others) for others, _ in by_fold) == len(scores)
+        accepted = sum((scores < limit).sum() - (others < limit).sum() for others, limit in by_fold)
+        assert unknown.false_acceptance == accepted / len(scores)
+        low, high = unknown.false_acceptance_interval
+        assert 0 <= low <= unknown.false_acceptance <= high <= 1
+        assert unknown.false_acceptance == pytest.approx(wanted, abs=0.15)
         assert unknown.wanted_acceptance == wanted
 
 
-def test_a_verdict_that_would_reject_nearly_all_is_not_given_unless_asked_for(tmp_path, tiny_bundle):
+def test_where_strangers_are_like_the_known_the_verdict_spares_the_known_and_says_how_many_pass(tmp_path, tiny_bundle):
     generator = np.random.default_rng(0)
-    vectors = generator.normal(size=(120, drawn_pictures(1)[0].shape[1])).astype(np.float32)
+    cluster, vectors = generator.normal(size=(2, 400, drawn_pictures(1)[0].shape[1])).astype(np.float32)
+    vectors[:, 0] += 10  # all near one direction, without any difference between the labels
+    vectors[320:], cluster[:, 0] = cluster[320:], -10
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    labels = [{"species": f"s{number % 6}"} for number in range(120)]
-    with SqliteCatalogue.open(fill(tmp_path / "noise", tiny_bundle, vectors, labels)) as catalogue:
-        unknown = calibrate_catalogue(catalogue, sample=0, quiet=True).unknown
-        assert (unknown.threshold, unknown.false_acceptance) == (None, None)
+    labels = [{"species": f"s{number % 6}"} for number in range(320)]
+    with SqliteCatalogue.open(fill(tmp_path / "like", tiny_bundle, vectors[:320], labels)) as catalogue:
+        calibration = calibrate_catalogue(catalogue, sample=0, quiet=True)
+        unknown = calibration.unknown
         assert unknown.rejected_at_default > 0.5
-        assert calibrate_catalogue(catalogue, sample=0, false_acceptance=0.05, quiet=True).unknown.threshold is not None
+        assert unknown.known_rejected < 0.03  # about 1 %
+        assert unknown.false_acceptance > 0.9
+        for vector in vectors[320:]:
+            asked_of = ask(catalogue, vector[None], k=1, calibration=calibration)
+            prediction = predict(asked_of.photographs, asked_of.weights, catalogue.ranks, calibration)
+            assert (prediction.unknown, prediction.sure) == (True, False)
+        wanted = calibrate_catalogue(catalogue, sample=0, false_acceptance=0.05, quiet=True).unknown
+        assert wanted.threshold < unknown.threshold
+
+
+def test_copies_change_no_vote(tmp_path, tiny_bundle):
+    vectors, labels = drawn_pictures(90)
+    asked_vectors, _ = drawn_pictures(20, seed=1)
+    with (
+        SqliteCatalogue.open(fill(tmp_path / "once", tiny_bundle, vectors, labels)) as once,
+        SqliteCatalogue.open(fill(tmp_path / "often", tiny_bundle, vectors, labels)) as often,
+    ):
+        for copy in range(4):
+            often.put([new_item(f"{copy}/{n}", vectors[n], labels[n], content=f"i{n}") for n in range(len(vectors))])
+        calibration = calibrate_catalogue(once, quiet=True)
+        for number in range(0, len(asked_vectors), 2):
+            for photographs in (asked_vectors[number : number + 1], asked_vectors[number : number + 2]):
+                of_once, of_often = (ask(one, photographs, k=1, calibration=calibration) for one in (once, often))
+                assert [len(found) for found in of_often.photographs] == [calibration.k] * len(photographs)
+                assert of_often.weights == pytest.approx(of_once.weights)
+                answers = [
+                    predict(one.photographs, one.weights, once.ranks, calibration) for one in (of_once, of_often)
+                ]
+                assert answers[0].confidence == pytest.approx(answers[1].confidence, abs=1e-6)
 
 
 def test_a_burst_is_too_sure_of_itself_unless_its_group_is_left_out(tmp_path, tiny_bundle):
@@ -259,9 +306,10 @@ def test_homonyms_are_classes_of_their_own(tmp_path, tiny_bundle):
     ("labels", "message"),
     [
         ([{}] * 30, "no item of .* has a label"),
+        ([{"species": "x"}], "has a single item"),
         ([{"species": "x"}] * 30, "have the same label; there is nothing to tell apart"),
-        ([{"species": f"s{number}"} for number in range(30)], "0 questions .* at least 20 are needed"),
-        ([{"species": f"s{number // 2}"} for number in range(10)], "10 questions .* at least 20 are needed"),
+        ([{"species": f"s{number}"} for number in range(30)], "0 pictures .* at least 40 such are needed"),
+        ([{"species": f"s{number // 2}"} for number in range(10)], "10 pictures .* at least 40 such are needed"),
         ([], "no item of .* has a label"),
     ],
 )

@@ -37,7 +37,8 @@ CALIBRATION = Calibration(
 )  # fmt: skip
 UNKNOWN = UnknownModel(
     known=LogisticMap([0.5, 0.0, 0.0], [0.05, 1.0, 1.0], [1.0, 0.0, 0.0], 0.0), threshold=0.8, wanted_acceptance=None,
-    false_acceptance=0.05, known_rejected=0.1, rejected_at_default=0.1, num_questions=9, auroc=0.9, curve=[],
+    false_acceptance=0.05, false_acceptance_interval=[0.0, 0.1],
+    known_rejected=0.1, rejected_at_default=0.1, num_questions=9, auroc=0.9, curve=[],
 )  # fmt: skip
 
 
@@ -137,14 +138,28 @@ def test_confidences_of_a_rank_are_ordered_and_sum_to_at_most_one():
         assert sum(confidences) <= 1 + 1e-9
 
 
+def test_confidences_of_a_rank_above_sum_to_at_most_one_and_none_is_below_its_own():
+    generator = np.random.default_rng(3)
+    calibration = replace(CALIBRATION, k=12, ranks={"species": a_rank(offset=1.0), "genus": a_rank(offset=0.3)})
+    for _ in range(100):
+        scores = np.sort(generator.random(12))[::-1].tolist()
+        numbers = generator.integers(5, size=12).tolist()
+        matches = [
+            match(score, f"{place}", species=f"s{number}", genus=f"G{number // 2}")
+            for place, (score, number) in enumerate(zip(scores, numbers, strict=True))
+        ]
+        prediction = answered(matches, calibration)
+        genera = labels_of(prediction, "genus")
+        assert sum(genera.values()) <= 1 + 1e-9
+        for species, confidence in labels_of(prediction, "species").items():
+            assert genera[f"G{int(species[1:]) // 2}"] >= confidence - 1e-9
+
+
 def test_copies_with_the_same_labels_count_once_and_contradicting_ones_divide_the_vote():
     once = [match(1.0, "a", species="x"), match(0.8, species="y")]
     twice = [once[0], match(1.0 - 6e-8, "copy", species="x"), once[1]]
     calibration = replace(CALIBRATION, k=2)
-    assert (
-        photo_vote(twice, RANKS, {}, replace(calibration, k=3)).shares
-        == photo_vote(once, RANKS, {}, calibration).shares
-    )
+    assert photo_vote(twice, RANKS, {}, calibration) == photo_vote(once, RANKS, {}, calibration)
     torn = answered([match(1.0, "a", species="x"), match(1.0, "b", species="y"), match(0.5, "c", species="z")])
     assert not torn.sure
     assert labels_of(torn, "species")["x"] == pytest.approx(labels_of(torn, "species")["y"], abs=0.02)
@@ -173,6 +188,18 @@ def test_a_name_under_two_genera_is_two_species():
     assert [(one.label, one.within) for one in lone.ranks[0].labels] == [("alba", None)]
 
 
+def test_a_far_species_is_not_all_that_is_said_of_a_genus_without_any():
+    matches = [match(0.92 - number / 500, f"{number}", genus="A") for number in range(9)] + [
+        match(0.9, species="b", genus="B")
+    ]
+    for calibration in (replace(CALIBRATION, k=10), None):
+        vote = photo_vote([*matches, match(0.9, "unlabelled")], RANKS, {}, calibration)
+        assert vote.shares["species"]["b", None] == vote.shares["genus"]["B", None] < 0.1
+        prediction = answered(matches, calibration)
+        assert labels_of(prediction, "species")["b"] < 0.15
+    assert (answered(matches, replace(CALIBRATION, k=10)).label, prediction.label) == ("A", "b")
+
+
 def test_shares_are_those_of_a_naive_loop():
     generator = np.random.default_rng(5)
     calibration = replace(
@@ -186,13 +213,15 @@ def test_shares_are_those_of_a_naive_loop():
             matches.append(match(score, f"{number}", **labels))
         vote = photo_vote(matches, RANKS, {}, calibration)
         for rank in RANKS:
-            sums = Counter()
+            sums, total = Counter(), 0.0
             for one in matches[:20]:
                 size = calibration.class_sizes["species"].get(one.labels.get("species"), calibration.typical_size)
+                weight = math.exp((one.score - matches[0].score) / 0.1) * size**-0.25
+                total += weight
                 if rank in one.labels:
-                    sums[one.labels[rank]] += math.exp((one.score - matches[0].score) / 0.1) * size**-0.25
+                    sums[one.labels[rank]] += weight
             for (name, _), share in vote.shares[rank].items():
-                assert share == pytest.approx(sums[name] / sum(sums.values()))
+                assert share == pytest.approx(sums[name] / total)
 
 
 def test_the_unknown_verdict_goes_by_the_threshold_and_nothing_unknown_is_sure():
@@ -200,12 +229,12 @@ def test_the_unknown_verdict_goes_by_the_threshold_and_nothing_unknown_is_sure()
     far = answered([match(0.2, species="a", genus="A"), match(-0.5, species="b", genus="B"), match(-0.6)], calibration)
     assert far.unknown_score == pytest.approx(1 - 1 / (1 + math.exp(6)), abs=1e-6)
     assert (far.unknown, far.sure, far.label, far.help.kind) == (True, False, "a", "unknown")
+    assert "Nothing in the catalogue is near" in far.help.text
+    behind = predict([[match(0.2, species="a")]], [1.0], RANKS, calibration, filtered=True)
+    assert (behind.unknown, behind.sure, behind.help.kind) == (True, False, "unknown")
+    assert "Nothing that the filter lets through is near" in behind.help.text
     near = answered([match(0.9, species="a", genus="A"), match(0.5, species="b", genus="B"), match(0.4)], calibration)
     assert (near.unknown, near.sure) == (False, True)
-    silent = replace(UNKNOWN, threshold=None)
-    quiet = answered([match(0.2, species="a")], replace(CALIBRATION, unknown=silent))
-    assert quiet.unknown is None
-    assert quiet.unknown_score > 0.9
 
 
 def test_a_rank_that_was_not_calibrated_is_shown_and_never_answers_alone():
