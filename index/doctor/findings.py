@@ -12,7 +12,7 @@ SMALL_LABEL = "small-label"
 OUTLIER = "outlier"
 # In the order in which they are worth a person's time, with what a page calls them.
 KINDS = {
-    MISLABELLED: "labels that are likely wrong",
+    MISLABELLED: "labels that may be wrong, each with the estimated share of wrong ones among those as suspicious",
     CONFLICT: "the same picture under different labels",
     DUPLICATE: "the same picture more than once",
     SPELLING: "labels that differ only in spelling",

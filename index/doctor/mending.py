@@ -20,7 +20,7 @@ class Mending:
 
     def __init__(self, path: Path) -> None:
         name = str(path)
-        self.catalogue = shlex.quote(f"./{name}" if name.startswith("-") else name)
+        self.catalogue = _word(f"./{name}" if name.startswith("-") else name)
 
     def remove(self, ids: Iterable[str]) -> str:
         """Remove items."""
@@ -45,7 +45,19 @@ class Mending:
         return self._command("add", ["--images", folder])
 
     def _command(self, action: str, words: Iterable[str]) -> str:
-        return " ".join(["lodisc index", action, self.catalogue, *map(shlex.quote, words)])
+        return " ".join(["lodisc index", action, self.catalogue, *map(_word, words)])
+
+
+def visible(text: str) -> str:
+    """A text for a terminal: tabs, line breaks, escape sequences and the like as a backslash and a letter or number."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _word(text: str) -> str:
+    """A text as one word of a shell; in $'...', as bash and zsh read it, where a terminal would not print it as it is."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + visible(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"
 
 
 def _settings(labels: Mapping[str, str]) -> list[str]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from encoder.errors import ConfigError
 from index.doctor.examination import DEFAULT_SAMPLE, examine
 from index.doctor.findings import KINDS, Diagnosis, Finding
+from index.doctor.mending import visible
 from index.doctor.page import write_page
 from index.open_catalogue import open_catalogue
 from lodisc.html_option import add_html_argument, check_html, writing_html
@@ -116,8 +117,8 @@ def _print_text(args: argparse.Namespace, diagnosis: Diagnosis) -> None:
                 f"\n{KINDS[kind]}: {num if len(shown) == num else f'the first {len(shown)} of {num}; -n 0 prints all'}"
             )
         for finding in shown:
-            # The command stands on a line of its own, unwrapped: it is there to be copied.
-            tell(f"  {_line(finding)}\n    {finding.command}")
+            # The command stands on a line of its own, as it is: it is there to be copied.
+            print(f"  {_line(finding)}\n    {finding.command}")
     if args.html is not None:
         tell(f"\npage: {args.html}")
     elif diagnosis.findings:
@@ -127,7 +128,7 @@ def _print_text(args: argparse.Namespace, diagnosis: Diagnosis) -> None:
 def _line(finding: Finding) -> str:
     sure = "" if finding.confidence is None else f"{finding.confidence:.2f}  "
     where = f"{finding.ids[0]}: " if finding.ids and not finding.kind.endswith("label") else ""
-    return f"{sure}{where}{finding.text}"
+    return visible(f"{sure}{where}{finding.text}")
 
 
 def _number(text: str) -> int:

@@ -1,0 +1,34 @@
+"""The commands that mend: what a shell makes of them is what was named."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from index.doctor.mending import Mending, visible
+
+QUOTED = shlex.quote("it's")
+NAMES = [
+    "plain", "two words", "it's", 'a "b"', "$(touch x)`y`", "back\\slash", "tab\there", "line\nbreak", "\x1b[31mred\x1b[0m",
+    "a'\tb\\t", "日本\u202egnp", "-dash", "!!", "*",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shell_gives_the_names_back(name):
+    command = Mending(Path("cat")).relabel(["1"], {"species": name})
+    assert command.isprintable()
+    words = command.removeprefix("lodisc ")
+    read = subprocess.run(["bash", "-c", f"printf '%s\\0' {words}"], capture_output=True, check=True).stdout
+    assert read.decode().split("\0")[-2] == f"species={name}"
+
+
+def test_what_a_terminal_prints_as_it_is_stays_as_any_shell_reads_it():
+    assert Mending(Path("it's")).remove(["a b"]) == f"lodisc index remove {QUOTED} 'a b'"
+
+
+def test_visible_shows_what_a_terminal_would_obey():
+    assert visible("\x1b[31mred\tü") == "\\x1b[31mred\\tü"
