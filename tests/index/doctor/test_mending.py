@@ -11,8 +11,8 @@ from index.doctor.mending import Mending, visible
 
 QUOTED = shlex.quote("it's")
 NAMES = [
-    "plain", "two words", "it's", 'a "b"', "$(touch x)`y`", "back\\slash", "tab\there", "line\nbreak", "\x1b[31mred\x1b[0m",
-    "a'\tb\\t", "日本\u202egnp", "-dash", "!!", "*",
+    "plain", "two words", "it's", 'a "b"', "$(touch x)`y`", "back\\slash", "tab\there", "line\nbreak",
+    "\x1b[31mred\x1b[0m", "a'\tb\\t", "日本\u202egnp", "-dash", "!!", "*",
 ]  # fmt: skip
 
 
