@@ -54,7 +54,7 @@ def visible(text: str) -> str:
 
 
 def _word(text: str) -> str:
-    """A text as one word of a shell; in $'...', as bash and zsh read it, where a terminal would not show it as it is."""
+    """A text as one word of a shell: in $'...', as bash and zsh read it, if a terminal would not show it as it is."""
     if text.isprintable():
         return shlex.quote(text)
     return "$'" + visible(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"
