@@ -10,6 +10,8 @@ catalogue pass, and the rate says how many. Without any verdict a thing from any
 
 # Q questions, C classes, R draws.
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,9 @@ MIN_CLASSES = 3
 MOST_REJECTED = 0.5
 LOOSEST_ACCEPTANCE = 0.2
 LEAST_REJECTED = 0.01  # of the known, by a verdict on what is unlike all of them
+
+# Scores of the known and of strangers to a threshold.
+Rule = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
 
 def fit_unknown(
@@ -66,20 +71,19 @@ def fit_unknown(
         known_Q[inside_Q] = 1 - fitted.bulk(known_QF[inside_Q])
         strangers_Q[inside_Q] = 1 - fitted.bulk(stranger_QF[inside_Q])
     default = _threshold(strangers_Q, DEFAULT_FALSE_ACCEPTANCE)
-    threshold = _chosen(known_Q, strangers_Q, default, wanted)
-    # The threshold that the other classes give: at its own scores it keeps what was asked for, whatever that is worth.
+    rule = _rule(known_Q, strangers_Q, default, wanted)
+    # By the threshold that the other classes give: at its own scores a rule keeps its rate, whatever that is worth.
     accepted_Q, rejected_Q = np.zeros(len(fold_Q), np.bool_), np.zeros(len(fold_Q), np.bool_)
     for fold in range(int(fold_Q.max()) + 1):
         inside_Q = fold_Q == fold
-        others_Q = strangers_Q[~inside_Q]
-        by_others = _chosen(known_Q[~inside_Q], others_Q, _threshold(others_Q, DEFAULT_FALSE_ACCEPTANCE), wanted)
+        by_others = rule(known_Q[~inside_Q], strangers_Q[~inside_Q])
         accepted_Q[inside_Q], rejected_Q[inside_Q] = (
             strangers_Q[inside_Q] < by_others,
             known_Q[inside_Q] >= by_others,
         )
     return UnknownModel(
         known=_fit(known_QF, stranger_QF),
-        threshold=threshold,
+        threshold=rule(known_Q, strangers_Q),
         wanted_acceptance=wanted,
         false_acceptance=float(accepted_Q.mean()),
         false_acceptance_interval=_interval_by_class(accepted_Q, questions.class_Q[usable_Q], seed),
@@ -91,16 +95,15 @@ def fit_unknown(
     )
 
 
-def _chosen(
-    known_Q: NDArray[np.float64], strangers_Q: NDArray[np.float64], default: float, wanted: float | None
-) -> float:
-    """The threshold of the verdict."""
+def _rule(known_Q: NDArray[np.float64], strangers_Q: NDArray[np.float64], default: float, wanted: float | None) -> Rule:
+    """How the verdict's threshold is taken from scores of known and strangers; chosen once, on all of them."""
     if wanted is not None:
-        return _threshold(strangers_Q, wanted)
+        return lambda known_Q, strangers_Q: _threshold(strangers_Q, wanted)
     if (known_Q >= default).mean() <= MOST_REJECTED:
-        return default
-    half = _sparing(known_Q, MOST_REJECTED)
-    return half if (strangers_Q < half).mean() <= LOOSEST_ACCEPTANCE else _sparing(known_Q, LEAST_REJECTED)
+        return lambda known_Q, strangers_Q: _threshold(strangers_Q, DEFAULT_FALSE_ACCEPTANCE)
+    is_told = (strangers_Q < _sparing(known_Q, MOST_REJECTED)).mean() <= LOOSEST_ACCEPTANCE
+    rejected = MOST_REJECTED if is_told else LEAST_REJECTED
+    return lambda known_Q, strangers_Q: _sparing(known_Q, rejected)
 
 
 def _sparing(known_Q: NDArray[np.float64], rejected: float) -> float:

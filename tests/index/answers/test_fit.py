@@ -205,18 +205,23 @@ def test_confidences_of_several_photographs_are_honest_on_new_pictures(tmp_path,
 
 
 def test_the_false_acceptance_is_measured_on_classes_that_the_threshold_did_not_see(opened, monkeypatch):
-    chosen = fit_unknown._chosen
+    rule = fit_unknown._rule
     seen = []
 
-    def noted(known, strangers, default, wanted):
-        seen.append((strangers, chosen(known, strangers, default, wanted)))
-        return seen[-1][1]
+    def noted(*arguments):
+        take = rule(*arguments)
 
-    monkeypatch.setattr(fit_unknown, "_chosen", noted)
+        def threshold(known, strangers):
+            seen.append((strangers, take(known, strangers)))
+            return seen[-1][1]
+
+        return threshold
+
+    monkeypatch.setattr(fit_unknown, "_rule", noted)
     for wanted in (0.02, 0.3):
         seen.clear()
         unknown = calibrate_catalogue(opened, sample=0, false_acceptance=wanted, quiet=True).unknown
-        (scores, threshold), *by_fold = seen
+        *by_fold, (scores, threshold) = seen
         assert threshold == unknown.threshold
         assert sum(len(scores) - len(others) for others, _ in by_fold) == len(scores)
         accepted = sum((scores < limit).sum() - (others < limit).sum() for others, limit in by_fold)
