@@ -16,8 +16,8 @@ def answers() -> str:
     """The vote on new pictures, and the score for none of these."""
     lines = [
         "| set, rank | first neighbour | vote | calibration error, before | after | of perfect confidences "
-        "| sure of | right of these | strangers: AUROC |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| sure of | right of these | strangers: AUROC | at 5 % asked for: accepted | known rejected |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, found in _read("answers")["sets"].items():
         measured = found["vote"]["leave one out"]["on new pictures"]
@@ -30,7 +30,8 @@ def answers() -> str:
                 f"| {name}, {rank} | {figures['first']:.1%} "
                 f"| {vote['value']:.1%} ({vote['low']:.1%}-{vote['high']:.1%}) | {figures['ece_before']:.3f} "
                 f"| {figures['ece']:.3f} | {figures['ece_by_chance']:.3f} "
-                f"| {figures['coverage']:.0%} | {sure} | {found['unknown']['auroc']:.2f} |"
+                f"| {figures['coverage']:.0%} | {sure} | {found['unknown']['auroc']:.2f} "
+                f"| {found['unknown']['false_acceptance']:.0%} | {found['unknown']['known_rejected']:.0%} |"
             )
     return "\n".join(lines)
 
