@@ -11,6 +11,8 @@ FIGURES = {"rank_1": "rank-1", "mAP": "mAP", "knn_top_1": "kNN top-1", "linear_t
 
 def small_data() -> str:
     """The rungs of the ladder, then each option alone on top of it."""
+    if not RESULT.is_file():
+        return "Not measured yet."
     return table(json.loads(RESULT.read_text(encoding="utf-8")))
 
 
