@@ -63,3 +63,14 @@ def test_repeated_pictures_by_hand():
         [False, False, False, False, True, True],
     ]
     assert not repeated_pictures(3, 6, 3, 1).any()
+
+
+def test_mixed_precision_does_not_reach_the_cosines():
+    """Two keys whose cosines differ by less than bf16 can tell are still told apart."""
+    generator = torch.Generator().manual_seed(0)
+    query, keys = torch.randn(8, 64, generator=generator), torch.randn(8, 64, generator=generator)
+    exact = info_nce(query, keys, 0.2)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = info_nce(query, keys, 0.2)
+    assert mixed.dtype == torch.float32
+    assert torch.equal(mixed, exact)
