@@ -129,6 +129,8 @@ class Pipeline:
         if prepared.pixels is None:
             return prepared
         if prepared.content_hash in self._recent:
+            # It is needed until this copy's batch is encoded, which may be long after that of its first.
+            self._recent.move_to_end(prepared.content_hash)
             return replace(prepared, kind="reused", pixels=None)
         self._recent[prepared.content_hash] = None
         return prepared

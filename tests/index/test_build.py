@@ -7,6 +7,7 @@ import tarfile
 from io import BytesIO
 from pathlib import Path
 from threading import Event
+from time import sleep
 
 import numpy as np
 import pytest
@@ -115,6 +116,22 @@ def test_copies_within_one_run_are_encoded_once(index, tmp_path, monkeypatch):
     assert sizes == [1]
     with opened(index) as catalogue:
         assert catalogue.stats().items == 6
+
+
+def test_a_copy_at_any_distance_from_its_first_is_indexed(index, tmp_path, monkeypatch):
+    """Also one that was read before its first was committed: writing is slow here, as on a busy disk."""
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    distances = (19, 23, 27)
+    for distance in distances:
+        for number in range(60):
+            seed = 0 if number == distance else number
+            data = file_bytes(drawn((10, 200, distance), seed, size=(20, 20)))
+            (folder / f"{distance:02d}-{number:02d}.png").write_bytes(data)
+    put = SqliteCatalogue.put
+    monkeypatch.setattr(SqliteCatalogue, "put", lambda *args, **options: sleep(0.1) or put(*args, **options))
+    report = index(folder, batch_size=4, threads=1, encoder_calls=2)
+    assert (report.num_rejected, report.encoded, report.reused) == (0, 59 * len(distances), len(distances))
 
 
 def test_new_labels_are_taken_without_encoding(index, picture_folder, tmp_path):
