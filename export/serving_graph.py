@@ -21,6 +21,7 @@ from torch.nn import functional
 from encoder.manifest import Pruning
 from training.augmentation import normalise
 from training.embedding import EmbeddingModel
+from training.feature import feature_weights
 from training.pivotal import SMALLEST
 from training.positions import Rotation
 from training.vit import Attention, Block, Features, VisionTransformer
@@ -98,7 +99,7 @@ class ServingGraph(nn.Module):
     @property
     def _needs_patches(self) -> bool:
         """Whether the patches of the last layer are an output, or part of the embedding."""
-        return "tokens" in self.outputs or "mean" in self.model.feature.split("+")
+        return "tokens" in self.outputs or "mean" in feature_weights(self.model.feature)
 
 
 def _layer(

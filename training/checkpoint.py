@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from encoder.errors import ConfigError, TrainingError
+from training.feature import feature_weights
 from training.model import LoDisc
 from training.recipe import Recipe, recipe_from_values, recipe_values
 from training.stem_statistics import scale_residuals
@@ -91,7 +92,7 @@ def _whitening(recipe: Recipe) -> Whitening | None:
     has_head = recipe.projector != "none"
     num_dims = {"projector": recipe.projection_dim, "predictor": recipe.projection_dim} if has_head else {}
     width = ENCODERS[recipe.encoder][0]
-    dim = sum(num_dims.get(name, width) for name in recipe.feature.split("+"))
+    dim = sum(num_dims.get(name, width) for name in feature_weights(recipe.feature))
     return Whitening(recipe.feature, dim, recipe.whitening)
 
 

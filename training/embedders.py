@@ -89,7 +89,7 @@ class RunEmbedder:
         model: the trained model, or one with its initial weights.
         recipe: the run's, whose feature is the embedding unless `feature` names another.
         device: where to compute.
-        feature: one of `training.recipe.FEATURES`, or several joined by +.
+        feature: as `training.feature.feature_weights` reads it.
     """
 
     def __init__(self, model: LoDisc, recipe: Recipe, device: torch.device, feature: str | None = None) -> None:

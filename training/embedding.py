@@ -16,6 +16,7 @@ from torch.nn import functional
 from encoder.manifest import Preprocessing
 from encoder.preprocessing import decode_picture, preprocess, read_picture
 from training.augmentation import MEAN, STD, normalise
+from training.feature import feature_weights
 from training.model import LoDisc
 from training.pivotal import fuse_attention
 from training.vit import Features, VisionTransformer
@@ -39,7 +40,7 @@ class EmbeddingModel(nn.Module):
 
     Args:
         backbone: the trained ViT.
-        feature: one of `training.recipe.FEATURES`, or several joined by +.
+        feature: as `training.feature.feature_weights` reads it.
         projector: only for the features projector and predictor.
         predictor: only for the feature predictor.
         whitening: what makes the embedding of the feature; the feature itself is the embedding if None.
@@ -63,7 +64,7 @@ class EmbeddingModel(nn.Module):
     @classmethod
     def from_lodisc(cls, model: LoDisc, feature: str) -> "EmbeddingModel":
         """The parts of a trained model that its feature needs, in eval mode."""
-        parts = feature.split("+")
+        parts = feature_weights(feature)
         needs_predictor = "predictor" in parts
         needs_projector = needs_predictor or "projector" in parts
         # Learnt for one feature; of a network that has not learnt it (its initial weights) there is nothing to apply.
@@ -81,7 +82,7 @@ class EmbeddingModel(nn.Module):
     def embedding_dim(self) -> int:
         """D of the embedding."""
         heads = {"projector": self.projector, "predictor": self.predictor}
-        return sum(_out_dim(heads.get(name)) or self.backbone.width for name in self.feature.split("+"))
+        return sum(_out_dim(heads.get(name)) or self.backbone.width for name in feature_weights(self.feature))
 
     @property
     def description(self) -> str:
@@ -113,9 +114,12 @@ class EmbeddingModel(nn.Module):
         return joined_BD if self.whitening is None else self.whitening(joined_BD)
 
     def joined(self, features: Features) -> Tensor:
-        """The feature at length 1, float32, shape (B, D); joined features weigh the same."""
-        parts = [functional.normalize(self._part(features, name).float(), dim=1) for name in self.feature.split("+")]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1) * len(parts) ** -0.5
+        """The feature at length 1, float32, shape (B, D); joined parts as their weights say."""
+        parts = [
+            weight * functional.normalize(self._part(features, name).float(), dim=1)
+            for name, weight in feature_weights(self.feature).items()
+        ]
+        return torch.cat(parts, dim=1)
 
     def _part(self, features: Features, name: str) -> Tensor:
         """One feature at the length that the network gives it, shape (B, D)."""

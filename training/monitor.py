@@ -19,6 +19,7 @@ from encoder.errors import TrainingError
 from encoder.retrieval_metrics import RetrievalScores, leave_one_out
 from training.augmentation import centre_views, normalise
 from training.embedding import EmbeddingModel
+from training.feature import feature_weights
 from training.mask_pictures import mask_sheet
 from training.model import LoDisc
 from training.pictures import PictureStore
@@ -142,7 +143,7 @@ class Monitor:
         """The run's feature as export gives it, or as it is before whitening, float32, on the CPU, shape (N, D)."""
         model = EmbeddingModel.from_lodisc(self.model, self.feature)
         make = model.embedding if whitened else model.joined
-        cls_only = "mean" not in self.feature.split("+")
+        cls_only = "mean" not in feature_weights(self.feature)
         parts = []
         try:
             for start in range(0, len(rows), BATCH_SIZE):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from encoder.errors import ConfigError
+from training.feature import EXPECTED, feature_weights, is_feature
 from training.layouts import LAYOUTS
 from training.model import LOCAL_BRANCHES
 from training.pivotal import num_pivotal
@@ -133,7 +134,7 @@ class Recipe:
     feature: str = _field(
         "cls",
         "which feature becomes the embedding at export: cls, mean (of the patches), projector, predictor, or "
-        "several joined by +",
+        "several joined by +, weighted where wanted (cls+0.5*mean)",
     )
     whitening: float = _field(
         0.0,
@@ -157,14 +158,12 @@ class Recipe:
             self.stem_init == "random" or (self.stem == "conv" and not self.init),
             "stem_init", self.stem_init, "random, unless stem is conv and init is empty",
         )  # fmt: skip
-        _require(
-            is_feature(self.feature), "feature", self.feature, f"one of {', '.join(FEATURES)}, or several joined by +"
-        )
+        _require(is_feature(self.feature), "feature", self.feature, EXPECTED)
         _require(self.layout in LAYOUTS, "layout", self.layout, f"one of {', '.join(LAYOUTS)}")
         _require(self.positions in POSITIONS, "positions", self.positions, f"one of {', '.join(POSITIONS)}")
         _require(self.projector in PROJECTORS, "projector", self.projector, f"one of {', '.join(PROJECTORS)}")
         _require(
-            self.projector == "mlp" or "projector" not in self.feature.split("+"),
+            self.projector == "mlp" or "projector" not in feature_weights(self.feature),
             "feature", self.feature, "without projector, since projector is none",
         )  # fmt: skip
         width = ENCODERS[self.encoder][0]
@@ -271,13 +270,6 @@ STEM_INITS = ("random", "pca")
 PRECISIONS = ("fp32", "bf16", "auto")
 PROJECTORS = ("mlp", "none")
 SUPERVISIONS = ("none", "labels")
-FEATURES = ("cls", "mean", "projector", "predictor")
-
-
-def is_feature(name: str) -> bool:
-    """Whether `name` is one of FEATURES, or several different ones joined by +."""
-    parts = name.split("+")
-    return all(part in FEATURES for part in parts) and len(set(parts)) == len(parts)
 
 
 def _require(ok: bool, name: str, found: object, expected: str) -> None:

@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--feature",
-        help="of a run: cls, mean, projector, predictor, or several joined by + (default: as its recipe says)",
+        help="of a run: cls, mean, projector, predictor, or several joined by +, as in cls+0.5*mean (default: as its "
+        "recipe says)",
     )
     parser.add_argument("--per-class", action="store_true", help="also print retrieval of each label, hardest first")
     parser.add_argument(
