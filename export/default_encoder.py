@@ -13,7 +13,7 @@ from encoder.golden import load_golden
 from encoder.image_encoder import ImageEncoder
 from encoder.parity import TOLERANCES, Parity, encoder_embedder, measure_parity, require_parity, tolerance_of
 from export.bundling import ExportOptions, ExportReport, export_network
-from export.encoder_card import encoder_sections
+from export.encoder_card import encoder_sections, stage_summary
 from export.network import Network
 from export.our_network import run_network
 from export.retrieval_gate import DEFAULT_FLOOR
@@ -143,10 +143,12 @@ def _described(network: Network, index: PackIndex, document: dict[str, Any], set
     """The network with what the packs say of its pictures, which lay unpacked in a folder whose name says nothing."""
     sets = ", ".join(each.name for each in index.sets)
     kind = "labelled" if index.labelled else "unlabelled"
+    earlier = document["training"].get("earlier", [])
     return replace(
         network,
         trained_on=f"{document['num_pictures']} {kind} pictures of {sets}, {document['recipe']['epochs']} epochs, "
-        f"{document['seconds'] / 60:.0f} minutes",
+        f"{document['seconds'] / 60:.0f} minutes"
+        + "".join(f", after {stage_summary(stage)}" for stage in reversed(earlier)),
         domain=settings.domain or (f"the sets {sets}" if len(index.sets) > 1 else sets),
     )
 

@@ -40,13 +40,48 @@ def _training(document: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{recipe['epochs']} epochs, {checkpoint['step']} steps of {recipe['batch_size']} pictures, "
         f"{document['seconds'] / 60:.1f} minutes on {', '.join(training.get('devices', [])) or 'a device not noted'}, "
-        f"seed {recipe['seed']} (one run), from "
-        + ("random initial weights." if not recipe["init"] else f"the weights {recipe['init']}.")
+        f"seed {recipe['seed']} (one run), from {_beginning(recipe, training)}."
     )
     if fitted := training.get("fitted"):
         yield f"The epochs were chosen to fit {fitted['minutes']:g} minutes at {fitted['step_s']:.3f} s a step."
+    earlier = training.get("earlier", [])
+    if earlier and not any(_reads_labels(each) for each in (recipe, *(stage["recipe"] for stage in earlier))):
+        yield "No stage read a label."
     yield ""
-    yield "The recipe, in full:"
+    yield from _recipe("The recipe, in full:", recipe)
+    for number, stage in enumerate(earlier, start=1):
+        first = f", from {_beginning(stage['recipe'], {})}" if number == 1 else ""
+        yield from _recipe(f"Stage {number} before it, {stage_summary(stage)}{first}:", stage["recipe"])
+
+
+def stage_summary(stage: dict[str, Any]) -> str:
+    """An earlier stage (`training.earlier_stages`) in a few words."""
+    recipe = stage["recipe"]
+    kind = "labelled" if _reads_labels(recipe) else "unlabelled"
+    of_sets = f" of {', '.join(stage['sets'])}" if stage["sets"] else ""
+    return (
+        f"{recipe['epochs']} epoch{'s' * (recipe['epochs'] != 1)} of {stage['num_pictures']} {kind} pictures{of_sets} "
+        f"({stage['seconds'] / 60:.1f} minutes)"
+    )
+
+
+def _reads_labels(recipe: dict[str, Any]) -> bool:
+    return bool(recipe.get("supervision", "none") != "none" or recipe.get("holdout", 0) > 0)
+
+
+def _beginning(recipe: dict[str, Any], training: dict[str, Any]) -> str:
+    """What the weights were before the first step."""
+    if earlier := training.get("earlier", []):
+        return f"the end of {'an earlier stage' if len(earlier) == 1 else f'{len(earlier)} earlier stages'} (below)"
+    if recipe["init"]:
+        return f"the weights {recipe['init']}"
+    if recipe["stem_init"] == "pca":
+        return "random initial weights and a stem made from statistics of the training pictures"
+    return "random initial weights"
+
+
+def _recipe(title: str, recipe: dict[str, Any]) -> Iterator[str]:
+    yield title
     yield ""
     yield "```toml"
     yield toml_document(recipe).rstrip()

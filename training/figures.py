@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, checkpoint_path, read_state
+from training.earlier_stages import read_note
 from training.embedders import LabelledPictures, labelled_pictures
 from training.evaluation import Evaluation, evaluate
-from training.packed_training import NOTE_NAME, num_steps_of
+from training.packed_training import num_steps_of
 from training.packs import PackedSet, PackIndex, gallery_labels, read_index, unpack
 from training.recipe import recipe_values
 
@@ -51,8 +52,9 @@ def measure_run(
         tell: called with a line before each set.
 
     Returns:
-        What `out` holds: `checkpoint`, `recipe`, `training` (packs, device), `num_pictures`, `seconds`, `sets`: by name
-        protocol, num_queries, num_without_positive and methods: by name rank_1, rank_5 and mAP with value, low, high.
+        What `out` holds: `checkpoint`, `recipe`, `training` (packs, device, earlier stages), `num_pictures`, `seconds`,
+        `sets`: by name protocol, num_queries, num_without_positive and methods: by name rank_1, rank_5 and mAP with
+        value, low, high.
 
     Raises:
         ConfigError: there is no run.
@@ -102,7 +104,6 @@ def sha256_of_checkpoint(path: Path) -> str:
 def _document(run: Path, source: Path, index: PackIndex) -> dict[str, Any]:
     """What the figures are of, without any."""
     state = read_state(source)
-    note = run / NOTE_NAME
     return {
         "checkpoint": {
             "file": source.name if source.name == BEST_NAME else CHECKPOINT_NAME,
@@ -111,7 +112,7 @@ def _document(run: Path, source: Path, index: PackIndex) -> dict[str, Any]:
             "num_steps": num_steps_of(state),
         },
         "recipe": recipe_values(state.recipe),
-        "training": json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {},
+        "training": read_note(run),
         "num_pictures": state.num_pictures,
         "seconds": state.seconds,
         "test_packs": index.digest("test"),

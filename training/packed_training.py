@@ -13,13 +13,12 @@ import torch
 from encoder.errors import ConfigError
 from training.checkpoint import CHECKPOINT_NAME, RunState, read_state
 from training.device import resolve_precision
+from training.earlier_stages import NOTE_NAME, earlier_stages, read_note
 from training.epoch_fitting import fit_epochs
 from training.moved_run import say_where_pictures_lie
 from training.packs import PackIndex, read_index, unpack
 from training.recipe import Recipe, recipe_values
 from training.trainer import RunResult, train
-
-NOTE_NAME = "training.json"
 
 
 def reads_labels(recipe: Recipe) -> bool:
@@ -62,7 +61,7 @@ def train_packs(
         raise ConfigError(
             f"the recipe reads labels, but the training packs in {packs} hold none; pack again for this recipe"
         )
-    note = _read_note(run)
+    note = read_note(run)
     if note and (run / CHECKPOINT_NAME).is_file() and note["packs"] != index.digest():
         raise ConfigError(
             f"{run} was trained on other packs ({note['packs']}) than those in {packs} ({index.digest()}); "
@@ -79,7 +78,8 @@ def train_packs(
         recipe, fitted = _fitted(recipe, data, run, device, minutes, note, tell)
     say_where_pictures_lie(run, data)
     run.mkdir(parents=True, exist_ok=True)
-    _write_note(run, index, [*note.get("devices", []), device_name(device)], fitted)
+    earlier = note["earlier"] if "earlier" in note else earlier_stages(recipe)
+    _write_note(run, index, [*note.get("devices", []), device_name(device)], fitted, earlier)
     tell(f"training {recipe.epochs} epochs of {recipe.batch_size} pictures a step on {device_name(device)}")
     return train(recipe, data, run, device=device, quiet=quiet)
 
@@ -129,13 +129,13 @@ def _fitted(
     return replace(recipe, epochs=found.epochs), dataclasses.asdict(found)
 
 
-def _read_note(run: Path) -> dict[str, Any]:
-    path = run / NOTE_NAME
-    note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return note
-
-
-def _write_note(run: Path, index: PackIndex, devices: Sequence[str], fitted: dict[str, Any] | None) -> None:
+def _write_note(
+    run: Path,
+    index: PackIndex,
+    devices: Sequence[str],
+    fitted: dict[str, Any] | None,
+    earlier: Sequence[dict[str, Any]],
+) -> None:
     note = {
         "packs": index.digest(),
         "sets": [each.name for each in index.sets],
@@ -143,6 +143,7 @@ def _write_note(run: Path, index: PackIndex, devices: Sequence[str], fitted: dic
         "devices": list(dict.fromkeys(devices)),
         "torch": torch.__version__,
         "fitted": fitted,
+        "earlier": earlier,
     }
     partial = run / f"{NOTE_NAME}.partial"
     partial.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")

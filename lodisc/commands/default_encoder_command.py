@@ -63,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     packing.add_argument("--pack-mb", type=float, default=55, metavar="MB", help="of a pack (default: %(default)s)")
 
     training = parser.add_argument_group("train")
+    training.add_argument(
+        "--init", metavar="RUN", help="go on from a run: what another --out has as run/, or a run of lodisc train"
+    )
     training.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     training.add_argument(
         "--minutes", type=float, metavar="M", help="choose the epochs so that training takes so long, by measured steps"
@@ -211,7 +214,9 @@ def _split(bundle: Bundle, out: Path, part_bytes: int) -> None:
 
 def _recipe(args: argparse.Namespace) -> Any:
     overrides = {
-        name: getattr(args, name) for name in ("epochs", "batch_size", "seed") if getattr(args, name) is not None
+        name: getattr(args, name)
+        for name in ("init", "epochs", "batch_size", "seed")
+        if getattr(args, name) is not None
     }
     return _room("training.recipe").load_recipe(args.recipe, overrides)
 
