@@ -13,6 +13,7 @@ from typing import Any
 
 import answer_figures
 import catalogue_figures
+import embedding_choice_figures
 import quality_figures
 import scale_arithmetic
 import serving_figures
@@ -154,6 +155,7 @@ DOCUMENTS: dict[str, Sections] = {
         **serving_figures.SECTIONS,
         **quality_figures.SECTIONS,
         **small_data_figures.SECTIONS,
+        **embedding_choice_figures.SECTIONS,
     },
     "docs/larger-than-one-machine.md": scale_arithmetic.SECTIONS,
 }
