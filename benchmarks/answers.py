@@ -4,7 +4,8 @@
 
 DATA holds one folder a set with train/ (the catalogue) and test/ (the questions) of one sub-folder a label; the demo's
 insects are drawn. A part is a function of a set in a module of its own; `pointing` is of the demo alone, whose marks
-are known, and of bundles/demo. With --work the catalogues are kept there.
+are known, and of bundles/demo. With --work the catalogues are kept there. --save adds the parts to the result file one
+by one; what it holds of a set by another bundle is dropped.
 """
 
 import argparse
@@ -39,8 +40,7 @@ PARTS: dict[str, Callable[[LabelledSet, Path, Path], dict[str, Any]]] = {
 def _rerank(each: LabelledSet, work: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         pair = (each.catalogue, work / f"{each.name}-test")
-        measured: dict[str, Any] = answers_rerank.measure({each.name: pair}, Path(folder))[each.name]
-        return measured
+        return answers_rerank.measure(*pair, Path(folder))
 
 
 def _pointing(each: LabelledSet) -> dict[str, Any]:
@@ -61,15 +61,19 @@ def main() -> None:
     parser.add_argument("--save", action="store_true")
     args = parser.parse_args()
     result: dict[str, Any] = json.loads(RESULT.read_text()) if args.save and RESULT.is_file() else {"sets": {}}
-    result |= {"bundle": Bundle.open(args.bundle).manifest.id, "date": time.strftime("%Y-%m-%d")}
+    manifest = Bundle.open(args.bundle).manifest
+    by = {"bundle": manifest.id, "bundle_name": manifest.name}
     with tempfile.TemporaryDirectory() as folder:
         work = args.work or Path(folder)
         for name in args.sets:
             each = open_set(name, args.data, args.bundle, work)
+            found = result["sets"].setdefault(name, {})
+            if found.get("bundle") != manifest.id:
+                found.clear()  # figures of two encoders don't stand in one row
             for part in args.parts:
-                result["sets"].setdefault(name, {})[part] = PARTS[part](each, args.bundle, work)
-    if args.save:
-        RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+                found |= by | {part: PARTS[part](each, args.bundle, work), "date": time.strftime("%Y-%m-%d")}
+                if args.save:
+                    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result))
 
 

@@ -1,19 +1,14 @@
-"""What `lodisc index doctor` finds of faults that were put into a catalogue. Prints one JSON object.
+"""What `lodisc index doctor` finds of faults that were put into a catalogue.
 
-    python benchmarks/answers_doctor.py CATALOGUE... [--seeds 3]
-
-Into a copy of each catalogue are put, on different items: wrong labels (5 % of the items get another label of the
+Into a copy of it are put, on different items: wrong labels (5 % of the items get another label of the
 finest rank at random, with the coarser labels that go with it) and copies under new ids (of 5 % of the items; half of
 them the same file, half the picture at a size of 0.5 to 0.9 as a JPEG of quality 50 to 85; every fourth with a wrong
 label). The pictures must be where the catalogue was built from, and its bundle too. One rule for all: nothing is set
 for a catalogue. What the doctor found before anything was put in is counted apart: nobody knows whether it is right.
 """
 
-import argparse
-import json
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -33,7 +28,6 @@ from index.prepared import pixels_and_thumbnail
 from index.relabel import relabel
 from index.sqlite_catalogue import SqliteCatalogue
 
-RESULT = Path(__file__).parent / "results" / "answers_doctor.json"
 SHARE = 0.05
 
 
@@ -178,20 +172,3 @@ def _share(part: int, whole: int) -> float | None:
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return round(float(np.mean(known)), 3) if known else None
-
-
-def main() -> None:
-    """Measure each catalogue, save and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("catalogues", type=Path, nargs="+", metavar="CATALOGUE")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N")
-    args = parser.parse_args()
-    result: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "share": SHARE, "catalogues": {}}
-    for catalogue in args.catalogues:
-        result["catalogues"][catalogue.name] = measure(catalogue, range(args.seeds))
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,4 @@
-"""Whether the strongest region of an explanation lies on a mark of the demo's insects. Prints one JSON object.
-
-python benchmarks/answers_pointing.py                the held-out specimens, saved as results/answers_pointing.json
-python benchmarks/answers_pointing.py --part train   those that the choices were made on, each left out of its search
+"""Whether the strongest region of an explanation lies on a mark of the demo's insects.
 
 Each specimen is searched for among the indexed ones, and its first match explained. A patch lies on a mark if it holds
 at least a quarter of the area of a visible one, which of a mark over four patches one does; that it touches one is told
@@ -14,9 +11,6 @@ that the encoder decides by it, it does not prove.
 
 # P patches.
 
-import argparse
-import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +34,15 @@ from lodisc.insects.pointing import mark_shares, read_marks
 from lodisc.insects.specimens import write_specimens
 
 BUNDLES = Path(__file__).parent.parent / "bundles"
-RESULT = Path(__file__).parent / "results" / "answers_pointing.json"
 RANKS = ("species", "genus")
 DEFINITIONS = {"on_a_mark": 0.25, "touches_a_mark": 0.0}
 
 
-def measure(folder: Path, part: str = "test") -> dict[str, Any]:
+def measure(folder: Path) -> dict[str, Any]:
     """Draw, index, explain.
 
     Args:
         folder: for the specimens and the catalogue.
-        part: test, or train with each specimen left out of its own search.
     """
     specimens = write_specimens(folder / "insects")
     encoder = ImageEncoder(Bundle.open(BUNDLES / "demo"), num_threads=1)
@@ -64,12 +56,11 @@ def measure(folder: Path, part: str = "test") -> dict[str, Any]:
         pointed: dict[str, list[int]] = {"explanation": [], "patch_scores": [], "untrained_patch_scores": []}
         pointed |= {"untrained_influence": [], "pixels_alone": []}
         shares = []
-        for relative, marks in read_marks(specimens, part).items():
+        for relative, marks in read_marks(specimens, "test").items():
             picture = decode_picture(read_picture(specimens / relative))
             pixels = preprocess(picture, encoder.manifest.preprocessing)
             grid = encoder.manifest.patch_grid or (1, 1)
-            own = relative.removeprefix("train/")
-            patch, scores_P = _explained(plan, encoder, pixels, own, (picture.width, picture.height))
+            patch, scores_P = _explained(plan, encoder, pixels, (picture.width, picture.height))
             pointed["explanation"].append(patch)
             pointed["patch_scores"].append(int(scores_P.argmax()))
             raw = with_influence(untrained, pixels)[1]
@@ -79,16 +70,16 @@ def measure(folder: Path, part: str = "test") -> dict[str, Any]:
             pointed["pixels_alone"].append(_most_changed(pixels, grid))
             box = encoder.manifest.preprocessing.crop_box(*picture.size)
             shares.append(mark_shares(marks, box, grid).max(axis=0))
-    return {"part": part, "pictures": len(shares), **_told(np.array(shares), pointed)}
+    return {"pictures": len(shares), **_told(np.array(shares), pointed)}
 
 
 def _explained(
-    plan: LocalPlan, encoder: ImageEncoder, pixels: NDArray[np.uint8], own: str, size: tuple[int, int]
+    plan: LocalPlan, encoder: ImageEncoder, pixels: NDArray[np.uint8], size: tuple[int, int]
 ) -> tuple[int, NDArray[np.float32]]:
     """The strongest patch of the query in the explanation of its first match, and all patch scores, shape (P,)."""
     embedding_D, patches = with_influence(encoder, pixels)
     query = plan.photographs({0: QueryPicture(patches, seen_box(encoder.manifest, *size))})
-    found = plan.catalogue.search(embedding_D[None], k=plan.num_candidates(5), exclude_ids=(own,))[0]
+    found = plan.catalogue.search(embedding_D[None], k=plan.num_candidates(5))[0]
     explanation = plan.explanations(plan.order(found, query, 5), query)[0]
     assert explanation is not None
     return explanation["pairs"][0]["query"]["patch"], patches.scores_A
@@ -111,19 +102,3 @@ def _told(shares_NP: NDArray[np.float64], pointed: dict[str, list[int]]) -> dict
             figure = mean_figure(on_NP[np.arange(len(on_NP)), patches].astype(np.float64))
             told[definition][name] = [round(value, 3) for value in (figure.value, figure.low, figure.high)]
     return told
-
-
-def main() -> None:
-    """Measure and print; figures of the held-out specimens are saved."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("test", "train"), default="test")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = measure(Path(folder), args.part)
-    if args.part == "test":
-        RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,23 +1,15 @@
-"""What re-ranking by pivotal patches gains over the cosine alone, and what it costs. Prints one JSON object.
+"""What re-ranking by pivotal patches gains over the cosine alone, and what it costs.
 
-python benchmarks/answers_rerank.py                                 the demo's specimens
-python benchmarks/answers_rerank.py NAME=CATALOGUE,QUESTIONS ...    and other pairs of catalogues of one encoder
-
-The result is saved as results/answers_rerank.json.
-
-The catalogue is copied, gets local features, and the weight is fitted on its own items alone; then every item of
-QUESTIONS (of the demo: each held-out specimen) is looked for in it. Rank-1 and mAP over the full list at the finest
+The catalogue is copied, gets local features, and the weight is fitted on its own items alone; then items of a catalogue
+of questions are looked for in it. Rank-1 and mAP over the full list at the finest
 rank, by cosine alone and re-ranked, with 95 % bootstrap intervals of the differences over the questions. "re-ranked" is
 with the fitted weight whether or not the fit has switched it on; `by_default` says which.
 """
 
 # N items of the catalogue, Q questions, D embedding dim.
 
-import argparse
-import json
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.bootstrap import mean_figure
-from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
 from encoder.retrieval_metrics import average_precision
 from index.answers.local_build import make_local_features
@@ -34,40 +25,23 @@ from index.answers.local_features import LocalFeatures
 from index.answers.local_search import plan_local
 from index.answers.rerank_fit import fit
 from index.answers.reranking import CANDIDATES, combined, local_scores
-from index.build import build
 from index.evaluation_items import EvaluatedItems, read_items
-from index.sources.reading import read_source
 from index.sqlite_catalogue import SqliteCatalogue
-from lodisc.insects.specimens import write_specimens
 
 DEMO = Path(__file__).parent.parent / "bundles" / "demo"
 RANKS = ("species", "genus")
-RESULT = Path(__file__).parent / "results" / "answers_rerank.json"
 MAX_QUESTIONS = 1000
 REPEATS = 50
 
 
-def measure(pairs: dict[str, tuple[Path, Path]], folder: Path) -> dict[str, Any]:
-    """Measure pairs of a catalogue and a catalogue of questions.
+def measure(catalogue_path: Path, questions_path: Path, folder: Path) -> dict[str, Any]:
+    """Measure a catalogue with a catalogue of questions, both as the same encoder made them.
 
     Args:
-        pairs: by the name to report them under.
-        folder: for copies.
+        catalogue_path: folder of what is searched.
+        questions_path: folder of what is looked for.
+        folder: for copies of both.
     """
-    return {name: _measure(catalogue, questions, folder / name) for name, (catalogue, questions) in pairs.items()}
-
-
-def demo_pair(folder: Path) -> tuple[Path, Path]:
-    """The demo's indexed and held-out specimens as catalogues in a folder."""
-    specimens, bundle = write_specimens(folder / "insects"), Bundle.open(DEMO)
-    encoder = ImageEncoder(bundle)
-    for part in ("train", "test"):
-        with SqliteCatalogue.create(folder / part, bundle, ranks=RANKS) as catalogue:
-            build(catalogue, encoder, read_source(specimens / part, RANKS), quiet=True)
-    return folder / "train", folder / "test"
-
-
-def _measure(catalogue_path: Path, questions_path: Path, folder: Path) -> dict[str, Any]:
     for name, path in (("items", catalogue_path), ("questions", questions_path)):
         shutil.copytree(path, folder / name)
     with SqliteCatalogue.open(folder / "items") as catalogue, SqliteCatalogue.open(folder / "questions") as questions:
@@ -141,24 +115,3 @@ def _cost_ms(catalogue: SqliteCatalogue, questions: SqliteCatalogue, asked: Eval
         times.append((time.perf_counter() - started) * 1e3)
     low, middle, high = np.percentile(times, (10, 50, 90)).tolist()
     return {"ms_for_100": round(middle, 3), "ms_p10": round(low, 3), "ms_p90": round(high, 3)}
-
-
-def main() -> None:
-    """Measure, save and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pairs", nargs="*", metavar="NAME=CATALOGUE,QUESTIONS")
-    args = parser.parse_args()
-    pairs: dict[str, tuple[Path, Path]] = {}
-    for text in args.pairs:
-        name, _, paths = text.partition("=")
-        catalogue, _, questions = paths.partition(",")
-        pairs[name] = (Path(catalogue), Path(questions))
-    with tempfile.TemporaryDirectory() as folder:
-        pairs["demo"] = demo_pair(Path(folder) / "drawn")
-        result = measure(pairs, Path(folder))
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main()

@@ -4,12 +4,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+RESULT = Path(__file__).parent.parent / "benchmarks" / "results" / "answers.json"
 
 
-def _read(name: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return result
+def _sets(part: str) -> dict[str, dict[str, Any]]:
+    """What was measured, by set, of those that have the part."""
+    result = json.loads(RESULT.read_text(encoding="utf-8"))
+    return {name: found for name, found in result["sets"].items() if found.get(part)}
+
+
+def bundles() -> str:
+    """Which encoder each set was measured with."""
+    sets = _sets("vote")
+    names = list(dict.fromkeys(found["bundle_name"] for found in sets.values()))
+    of = "; ".join(
+        f"{', '.join(key for key, found in sets.items() if found['bundle_name'] == name)}: bundles/{name}"
+        for name in names
+    )
+    return f"{of}. {max(found['date'] for found in sets.values())}."
 
 
 def answers() -> str:
@@ -19,7 +31,7 @@ def answers() -> str:
         "| sure of | right of these | strangers: AUROC | at 5 % asked for: accepted | known rejected |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, found in _read("answers")["sets"].items():
+    for name, found in _sets("vote").items():
         measured = found["vote"]["leave one out"]["on new pictures"]
         for rank, figures in measured.items():
             if "vote" not in figures:
@@ -33,12 +45,12 @@ def answers() -> str:
                 f"| {figures['coverage']:.0%} | {sure} | {found['unknown']['auroc']:.2f} "
                 f"| {found['unknown']['false_acceptance']:.0%} | {found['unknown']['known_rejected']:.0%} |"
             )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", bundles()])
 
 
 def photographs() -> str:
     """Several photographs of one thing, against the plain mean of their embeddings."""
-    sets = _read("answers")["sets"]
+    sets = _sets("photos")
     cells = [name for name in next(iter(sets.values()))["photos"] if name[0] in "23"]
     lines = ["| set | " + " | ".join(cells) + " |", "|---" * (len(cells) + 1) + "|"]
     for name, found in sets.items():
@@ -52,8 +64,8 @@ def photographs() -> str:
 def rerank() -> str:
     """What pivotal patches bring, and what they cost."""
     lines = ["| set | rank-1 | gain | mAP | gain | ms for 100 |", "|---|---|---|---|---|---|"]
-    for name, found in _read("answers_rerank").items():
-        cells = []
+    for name, measured in _sets("rerank").items():
+        found, cells = measured["rerank"], []
         for figure in ("rank_1", "mAP"):
             one = found[figure]
             cells += [
@@ -75,7 +87,7 @@ NAMES = {
 
 def explanations() -> str:
     """Whether the strongest patch lies on a mark."""
-    result = _read("answers_pointing")
+    result = _sets("pointing")["demo"]["pointing"]
     lines = ["| strongest patch by | lies on a mark | touches one |", "|---|---|---|"]
     for key, name in NAMES.items():
         on, touches = result["on_a_mark"][key], result["touches_a_mark"][key]
@@ -90,7 +102,8 @@ def doctor() -> str:
         "| catalogue | rank-1 | wrong labels: precision | recall | the same file again | encoded anew | false copies |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, found in _read("answers_doctor")["catalogues"].items():
+    for name, measured in _sets("doctor").items():
+        found = measured["doctor"]
         mean = found["mean"]
         rank_1 = next(iter(found["rank_1"].values()))
         precision = f"{mean['mislabelled_precision']:.2f}" if mean["mislabelled_found"] else "none named"
