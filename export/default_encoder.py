@@ -29,6 +29,7 @@ class BundleSettings:
         name, domain, licence: of the bundle; an empty domain names the sets.
         int8: make an int8 variant too.
         floor: least mAP of it, as a share of fp32's.
+        note: for the card, beside what is known of the run, such as how its recipe was chosen.
         max_bytes: most bytes of the bundle; weights are stored as float16 where float32 would be more.
     """
 
@@ -37,6 +38,7 @@ class BundleSettings:
     licence: str = ""
     int8: bool = True
     floor: float = DEFAULT_FLOOR
+    note: str = ""
     max_bytes: int = 45_000_000
 
 
@@ -91,7 +93,7 @@ def write_default_bundle(
                 name=settings.name,
                 licence=settings.licence,
                 figures=_flat(document),
-                sections=encoder_sections(index, document),
+                sections=encoder_sections(index, document, settings.note),
                 overwrite=True,
             )
             report = export_network(network, draft, options, tell)
@@ -146,7 +148,7 @@ def _described(network: Network, index: PackIndex, document: dict[str, Any], set
     earlier = document["training"].get("earlier", [])
     return replace(
         network,
-        trained_on=f"{document['num_pictures']} {kind} pictures of {sets}, {document['recipe']['epochs']} epochs, "
+        trained_on=f"{document['num_pictures']} {kind} pictures of {sets}, {document['run']['epochs']:.3g} epochs, "
         f"{document['seconds'] / 60:.0f} minutes"
         + "".join(f", after {stage_summary(stage)}" for stage in reversed(earlier)),
         domain=settings.domain or (f"the sets {sets}" if len(index.sets) > 1 else sets),

@@ -9,14 +9,15 @@ from training.toml_document import toml_document
 METRICS = {"rank_1": "rank-1", "rank_5": "rank-5", "mAP": "mAP"}
 
 
-def encoder_sections(index: PackIndex, document: dict[str, Any]) -> str:
+def encoder_sections(index: PackIndex, document: dict[str, Any], note: str = "") -> str:
     """Sections for the card, Markdown.
 
     Args:
         index: of the packs.
         document: what `training.figures.measure_run` gave.
+        note: what else is to be said of the training.
     """
-    return "\n".join([*_data(index), *_training(document), *_measured(document), *_limits(document)])
+    return "\n".join([*_data(index), *_training(document, note), *_measured(document), *_limits(document)])
 
 
 def _data(index: PackIndex) -> Iterator[str]:
@@ -33,20 +34,27 @@ def _data(index: PackIndex) -> Iterator[str]:
     yield ""
 
 
-def _training(document: dict[str, Any]) -> Iterator[str]:
-    recipe, training, checkpoint = document["recipe"], document["training"], document["checkpoint"]
+def _training(document: dict[str, Any], note: str) -> Iterator[str]:
+    recipe, training, run = document["recipe"], document["training"], document["run"]
     yield "## Training"
     yield ""
     yield (
-        f"{recipe['epochs']} epochs, {checkpoint['step']} steps of {recipe['batch_size']} pictures, "
+        f"{run['epochs']:.3g} epochs, {run['step']} steps of {recipe['batch_size']} pictures, "
         f"{document['seconds'] / 60:.1f} minutes on {', '.join(training.get('devices', [])) or 'a device not noted'}, "
         f"seed {recipe['seed']} (one run), from {_beginning(recipe, training)}."
     )
+    if recipe["holdout"] > 0:
+        yield (
+            f"{document['num_pictures']} pictures were trained on; the others were held out, and by their labels the "
+            f"checkpoint of step {document['checkpoint']['step']} was chosen."
+        )
     if fitted := training.get("fitted"):
         yield f"The epochs were chosen to fit {fitted['minutes']:g} minutes at {fitted['step_s']:.3f} s a step."
     earlier = training.get("earlier", [])
     if earlier and not any(_reads_labels(each) for each in (recipe, *(stage["recipe"] for stage in earlier))):
         yield "No stage read a label."
+    if note:
+        yield note
     yield ""
     yield from _recipe("The recipe, in full:", recipe)
     for number, stage in enumerate(earlier, start=1):
@@ -59,10 +67,8 @@ def stage_summary(stage: dict[str, Any]) -> str:
     recipe = stage["recipe"]
     kind = "labelled" if _reads_labels(recipe) else "unlabelled"
     of_sets = f" of {', '.join(stage['sets'])}" if stage["sets"] else ""
-    return (
-        f"{recipe['epochs']} epoch{'s' * (recipe['epochs'] != 1)} of {stage['num_pictures']} {kind} pictures{of_sets} "
-        f"({stage['seconds'] / 60:.1f} minutes)"
-    )
+    epochs = f"{stage['epochs']:.3g} epoch{'s' * (stage['epochs'] != 1)}"
+    return f"{epochs} of {stage['num_pictures']} {kind} pictures{of_sets} ({stage['seconds'] / 60:.1f} minutes)"
 
 
 def _reads_labels(recipe: dict[str, Any]) -> bool:
@@ -96,7 +102,8 @@ def _measured(document: dict[str, Any]) -> Iterator[str]:
         yield "Nothing: no set has test pictures."
         yield ""
         return
-    yield "On test pictures that were not trained on, by cosine; 95 % bootstrap intervals over the queries."
+    yield "On test pictures that were not trained on, by cosine; 95 % bootstrap intervals over the queries. *untrained*"
+    yield "has random weights, and neither a learnt stem nor a whitening."
     yield ""
     yield f"| set | method | {' | '.join(METRICS.values())} | queries |"
     yield "|---|---|---|---|---|---|"
@@ -126,9 +133,15 @@ def _limits(document: dict[str, Any]) -> Iterator[str]:
             if lower
             else "- Above the colour histogram on every set that it was measured on."
         )
-    checkpoint = document["checkpoint"]
-    if checkpoint["step"] < checkpoint["num_steps"] and checkpoint["file"] != "best.safetensors":
-        yield f"- Training was not finished: {checkpoint['step']} of {checkpoint['num_steps']} steps."
-    yield "- It has seen the pictures above and no others; what it does on other subjects has not been measured."
+    for name, reason in document["not_measured"].items():
+        yield f"- Not measured on {name}: {reason}."
+    run = document["run"]
+    if run["step"] < run["num_steps"]:
+        yield f"- Training was not finished: {run['step']} of {run['num_steps']} steps."
+    if document["recipe"]["init"] and not document["training"].get("earlier"):
+        yield "- What its initial weights were trained on is not known here."
+    else:
+        yield "- It has seen the pictures named above and no others."
+    yield "- What it does on other subjects has not been measured."
     yield "- The intervals say how far other test pictures would move a figure, not how far another seed would."
     yield "- The pictures belong to their owners; the terms of each set bind whoever uses weights trained on it."

@@ -53,6 +53,20 @@ class RunState:
     best_map: float = -1.0
     labels: str = ""
 
+    @property
+    def num_steps(self) -> int:
+        """Steps that the run has when it is done."""
+        return self.recipe.epochs * self._steps_per_epoch
+
+    @property
+    def epochs(self) -> float:
+        """Epochs done."""
+        return self.step / max(1, self._steps_per_epoch)
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return self.num_pictures // self.recipe.pictures_per_step
+
 
 def build_model(recipe: Recipe) -> LoDisc:
     """The model of a recipe with random weights, which are a function of the recipe's seed."""
@@ -268,6 +282,11 @@ def load_encoder(run: Path) -> tuple[LoDisc, RunState]:
             "start the run again: it is learnt at the end, and when Ctrl-C stops the run"
         )
     return model, state
+
+
+def lacks_whitening(run: Path, state: RunState) -> bool:
+    """Whether a checkpoint's recipe asks for a whitening that was not learnt for its weights yet."""
+    return state.recipe.whitening > 0 and not read_tensors(run, "model.whitening.is_learnt")[""]
 
 
 def load_optimizer(run: Path, model: LoDisc, optimizer: AdamW) -> None:

@@ -22,8 +22,8 @@ def read_note(run: Path) -> dict[str, Any]:
 def earlier_stages(recipe: Recipe) -> list[dict[str, Any]]:
     """The runs that a run of `recipe` goes on from, oldest first; none if it begins from a file or from nothing.
 
-    Each says its `recipe`, `sets` (empty if it was not trained on packs), `num_pictures`, `step` and `seconds`. What
-    lies before a run is taken from its note, so that it can be told where that is gone.
+    Each says its `recipe`, `sets` (empty if it was not trained on packs), `num_pictures`, `step`, `epochs` and
+    `seconds`. What lies before a run is taken from its note, so that it can be told where that is gone.
     """
     if not recipe.init or not is_run(recipe.init):
         return []
@@ -35,6 +35,7 @@ def earlier_stages(recipe: Recipe) -> list[dict[str, Any]]:
         "sets": note.get("sets", []),
         "num_pictures": state.num_pictures,
         "step": state.step,
+        "epochs": state.epochs,
         "seconds": state.seconds,
     }
     return [*(note["earlier"] if "earlier" in note else earlier_stages(state.recipe)), stage]

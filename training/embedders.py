@@ -5,6 +5,7 @@ A run goes through the preprocessing of the server, as a bundle does (`training.
 
 # N pictures, D embedding dim, S side in pixels.
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoder.errors import PictureError, SourceError
+from encoder.errors import ConfigError, PictureError, SourceError
 from encoder.histogram import color_histogram
 from encoder.preprocessing import preprocess
 from training.checkpoint import build_model, load_encoder
@@ -24,8 +25,10 @@ from training.initial_weights import initial_model
 from training.layouts import decode_listed, list_split
 from training.model import LoDisc
 from training.recipe import Recipe
+from training.second_stage import is_run
 
 BATCH_SIZE = 64
+logger = logging.getLogger("lodisc.train")
 
 
 @dataclass(frozen=True)
@@ -125,15 +128,28 @@ def run_embedders(
 ) -> dict[str, Embedder]:
     """The encoder of a run (its folder, or one of its checkpoints) and the networks it is measured against, by name.
 
-    "initial weights" is what the run began from, where its recipe names any; "untrained" has random weights.
+    "the stage before" is the run that this one went on from, as it embeds itself; "initial weights" the file that it
+    began from; "untrained" has random weights, and neither a learnt stem nor a whitening. The first two are left out
+    with a warning where they are gone: what a run began from need not go where the run goes.
     """
     model, state = load_encoder(run)
     embedders: dict[str, Embedder] = {"encoder": RunEmbedder(model, state.recipe, device, feature)}
     if baselines:
         if state.recipe.init:
-            embedders["initial weights"] = RunEmbedder(initial_model(state.recipe), state.recipe, device, feature)
+            embedders |= _beginning(state.recipe, device, feature)
         embedders["untrained"] = RunEmbedder(build_model(state.recipe), state.recipe, device, feature)
     return embedders
+
+
+def _beginning(recipe: Recipe, device: torch.device, feature: str | None) -> dict[str, Embedder]:
+    try:
+        if is_run(recipe.init):
+            model, state = load_encoder(Path(recipe.init))
+            return {"the stage before": RunEmbedder(model, state.recipe, device, feature)}
+        return {"initial weights": RunEmbedder(initial_model(recipe), recipe, device, feature)}
+    except ConfigError as error:
+        logger.warning("what the run began from is not measured: %s", error)
+        return {}
 
 
 def embed_in_batches(

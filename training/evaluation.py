@@ -67,7 +67,7 @@ def evaluate(
         baselines: also measure the baselines.
 
     Returns:
-        By method: "encoder", "initial weights", "untrained", "colour histogram".
+        By method: "encoder", "the stage before" or "initial weights", "untrained", "colour histogram".
 
     Raises:
         ConfigError: a feature was named for a bundle, or linear probing has nothing to learn from.

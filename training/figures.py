@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from encoder.errors import SourceError
 from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, checkpoint_path, read_state
 from training.earlier_stages import read_note
 from training.embedders import LabelledPictures, labelled_pictures
 from training.evaluation import Evaluation, evaluate
-from training.packed_training import num_steps_of
 from training.packs import PackedSet, PackIndex, gallery_labels, read_index, unpack
 from training.recipe import recipe_values
 
@@ -52,20 +52,20 @@ def measure_run(
         tell: called with a line before each set.
 
     Returns:
-        What `out` holds: `checkpoint`, `recipe`, `training` (packs, device, earlier stages), `num_pictures`, `seconds`,
-        `sets`: by name protocol, num_queries, num_without_positive and methods: by name rank_1, rank_5 and mAP with
-        value, low, high.
+        What `out` holds: `checkpoint`, `run` (to its end), `recipe`, `training` (packs, device, earlier stages),
+        `num_pictures`, `seconds`, `sets`: by name protocol, num_queries, num_without_positive and methods: by name
+        rank_1, rank_5 and mAP with value, low, high; `not_measured`: by name why a set could not be.
 
     Raises:
         ConfigError: there is no run.
-        SourceError: a pack is missing or damaged, or a set cannot be measured.
+        SourceError: a pack is missing or damaged.
     """
     source, index = chosen_checkpoint(run), read_index(packs)
     document = _document(run, source, index)
     if out.is_file():
         before = json.loads(out.read_text(encoding="utf-8"))
-        if {**before, "sets": {}} == document:
-            document = before
+        if {**before, "sets": {}, "not_measured": {}} == document:
+            document |= before
     tested = [each for each in index.sets if each.num_test]
     if any(each.name not in document["sets"] for each in tested):
         unpack(packs, "test", pictures)
@@ -76,10 +76,15 @@ def measure_run(
             tell(f"{each.name} is measured already")
             continue
         tell(f"measuring {each.name}: {each.num_test} test pictures")
-        queries = labelled_pictures(pictures / "test" / each.name)
-        gallery = _gallery(each, index, pictures) if each.gallery_is_train else None
-        found = evaluate(source, queries, gallery, device=device)
-        document["sets"][each.name] = _measured(found, TRAIN_GALLERY if gallery else LEAVE_ONE_OUT)
+        try:
+            queries = labelled_pictures(pictures / "test" / each.name)
+            gallery = _gallery(each, index, pictures) if each.gallery_is_train else None
+            found = evaluate(source, queries, gallery, device=device)
+        except SourceError as error:  # no label, one label, or none with two pictures: it says nothing of the encoder
+            document["not_measured"][each.name] = str(error)
+            tell(f"{each.name} is not measured: {error}")
+        else:
+            document["sets"][each.name] = _measured(found, TRAIN_GALLERY if gallery else LEAVE_ONE_OUT)
         _write(document, out)
     _write(document, out)
     return document
@@ -103,20 +108,27 @@ def sha256_of_checkpoint(path: Path) -> str:
 
 def _document(run: Path, source: Path, index: PackIndex) -> dict[str, Any]:
     """What the figures are of, without any."""
-    state = read_state(source)
+    state, last = read_state(source), read_state(checkpoint_path(run))
     return {
         "checkpoint": {
             "file": source.name if source.name == BEST_NAME else CHECKPOINT_NAME,
             "sha256": sha256_of_checkpoint(source),
             "step": state.step,
-            "num_steps": num_steps_of(state),
+            "num_steps": state.num_steps,
+            "epochs": state.epochs,
+        },
+        "run": {
+            "step": last.step,
+            "num_steps": last.num_steps,
+            "epochs": last.epochs,
         },
         "recipe": recipe_values(state.recipe),
         "training": read_note(run),
         "num_pictures": state.num_pictures,
-        "seconds": state.seconds,
+        "seconds": last.seconds,
         "test_packs": index.digest("test"),
         "sets": {},
+        "not_measured": {},
     }
 
 

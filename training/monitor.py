@@ -114,13 +114,23 @@ class Monitor:
         self.learn_whitening()
         return leave_one_out(self._embeddings(store, np.arange(len(store))).numpy(), labels)
 
-    def learn_whitening(self) -> None:
-        """Learn the whitening of the embedding anew, if the recipe asks for one, from the training pictures."""
+    def learn_whitening(self) -> bool:
+        """Learn the whitening from the training pictures if the recipe asks for one that these weights lack.
+
+        Returns:
+            Whether it was learnt now.
+        """
         whitening = self.model.whitening
-        if whitening is None:
-            return
+        if whitening is None or whitening.is_learnt:
+            return False
         rows = np.unique(np.linspace(0, len(self.store) - 1, min(NUM_LEARNT_FROM, len(self.store))).astype(int))
         whitening.learn(self._embeddings(self.store, rows, whitened=False).to(whitening.mean_D.device))
+        return True
+
+    def forget_whitening(self) -> None:
+        """The weights have moved: what was learnt for those before must not be saved with them."""
+        if self.model.whitening is not None:
+            self.model.whitening.is_learnt.fill_(False)
 
     @torch.no_grad()
     def mask_picture(self) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from encoder.errors import ConfigError
-from training.checkpoint import CHECKPOINT_NAME, RunState, read_state
+from training.checkpoint import CHECKPOINT_NAME, lacks_whitening, read_state
 from training.device import resolve_precision
 from training.earlier_stages import NOTE_NAME, earlier_stages, read_note
 from training.epoch_fitting import fit_epochs
@@ -61,32 +61,45 @@ def train_packs(
         raise ConfigError(
             f"the recipe reads labels, but the training packs in {packs} hold none; pack again for this recipe"
         )
-    note = read_note(run)
-    if note and (run / CHECKPOINT_NAME).is_file() and note["packs"] != index.digest():
-        raise ConfigError(
-            f"{run} was trained on other packs ({note['packs']}) than those in {packs} ({index.digest()}); "
-            "bring those back, or choose another --out"
-        )
-    if note and (done := _finished(recipe, run, is_fitted=minutes is not None)):
-        tell(f"{run} is trained already, {done.step} steps")
-        return done
+    is_begun = (run / CHECKPOINT_NAME).is_file()
+    note = read_note(run) if is_begun else {}  # what a start noted that came to nothing is not of this one
+    if note:
+        _require_same(note, run, packs, index, recipe, minutes)
+        if done := _finished(recipe, run, is_fitted=minutes is not None):
+            tell(f"{run} is trained already, {done.step} steps")
+            return done
     tell(f"unpacking {index.num_train} training pictures")
     data = unpack(packs, "train", pictures)
     recipe = resolve_precision(recipe, device)
-    fitted = None
+    fitted = note.get("fitted")
     if minutes is not None:
-        recipe, fitted = _fitted(recipe, data, run, device, minutes, note, tell)
+        recipe, fitted = _fitted(recipe, data, run, device, minutes, fitted, tell)
     say_where_pictures_lie(run, data)
-    run.mkdir(parents=True, exist_ok=True)
-    earlier = note["earlier"] if "earlier" in note else earlier_stages(recipe)
-    _write_note(run, index, [*note.get("devices", []), device_name(device)], fitted, earlier)
+    if not is_begun or read_state(run).recipe == recipe:  # `train` refuses another recipe, so nothing is noted of it
+        run.mkdir(parents=True, exist_ok=True)
+        earlier = note["earlier"] if "earlier" in note else earlier_stages(recipe)
+        _write_note(run, index, [*note.get("devices", []), device_name(device)], fitted, earlier)
     tell(f"training {recipe.epochs} epochs of {recipe.batch_size} pictures a step on {device_name(device)}")
     return train(recipe, data, run, device=device, quiet=quiet)
 
 
-def num_steps_of(state: RunState) -> int:
-    """Steps that a run has when it is done."""
-    return state.recipe.epochs * (state.num_pictures // state.recipe.batch_size)
+def _require_same(
+    note: dict[str, Any], run: Path, packs: Path, index: PackIndex, recipe: Recipe, minutes: float | None
+) -> None:
+    """A run goes on with the packs and the time that it was begun with."""
+    if note["packs"] != index.digest():
+        raise ConfigError(
+            f"{run} was trained on other packs ({note['packs']}) than those in {packs} ({index.digest()}); "
+            "bring those back, or choose another --out"
+        )
+    fitted = note.get("fitted")
+    if minutes is None:
+        differs = fitted is not None and recipe.epochs != fitted["epochs"]
+    else:
+        differs = fitted is None or fitted["minutes"] != minutes
+    if differs:
+        how = f"for {fitted['minutes']:g} minutes (--minutes)" if fitted else "with the epochs of its recipe"
+        raise ConfigError(f"{run} was begun {how}; ask for the same, or choose another --out")
 
 
 def _finished(recipe: Recipe, run: Path, *, is_fitted: bool) -> RunResult | None:
@@ -99,9 +112,9 @@ def _finished(recipe: Recipe, run: Path, *, is_fitted: bool) -> RunResult | None
         epochs=state.recipe.epochs if is_fitted else recipe.epochs,
         precision=state.recipe.precision if recipe.precision == "auto" else recipe.precision,
     )
-    if state.recipe != wanted or state.step < num_steps_of(state):
+    if state.recipe != wanted or state.step < state.num_steps or lacks_whitening(run, state):
         return None
-    return RunResult(state.step, num_steps_of(state), False, state.best_map)
+    return RunResult(state.step, state.num_steps, False, state.best_map)
 
 
 def device_name(device: torch.device) -> str:
@@ -115,12 +128,11 @@ def _fitted(
     run: Path,
     device: torch.device,
     minutes: float,
-    note: dict[str, Any],
+    before: dict[str, Any] | None,
     tell: Callable[[str], None],
 ) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe with fitted epochs; those of the note where the run was begun for the same time."""
-    before = note.get("fitted")
-    if before and before["minutes"] == minutes and (run / CHECKPOINT_NAME).is_file():
+    """The recipe with fitted epochs; those of before where the run was begun already."""
+    if before is not None:
         tell(f"going on with the {before['epochs']} epochs that were fitted to {minutes:g} minutes")
         return replace(recipe, epochs=before["epochs"]), before
     tell("measuring steps, to fit the epochs to the time")

@@ -141,15 +141,15 @@ def train(
                 settings = settings_at(step, num_steps, recipe)
                 totals = training_step(batch, epoch, position, settings, stop=stop.is_set())
                 step += 1
+                monitor.forget_whitening()
                 progress.advance(step, totals)
                 is_stopping = totals.stop or step == last
                 record.step(step, totals, lr=settings.lr, momentum=settings.momentum, is_stopping=is_stopping)
                 saver.save_if_due(step)
                 if totals.stop:
                     break
-            if world.is_first:
-                monitor.learn_whitening()
-            saver.save(step)
+            has_learnt = world.is_first and monitor.learn_whitening()
+            saver.save(step, anew=has_learnt)
         wait_for_all()
     return RunResult(step, num_steps, totals is not None and totals.stop, record.best_map)
 
@@ -168,9 +168,9 @@ class _Saver:
         if time.monotonic() - self.saved_at > SAVE_EVERY_S:
             self.save(step)
 
-    def save(self, step: int) -> None:
-        """Save, unless this step is saved already."""
-        if step == self.saved_step and (self.run / CHECKPOINT_NAME).is_file():
+    def save(self, step: int, *, anew: bool = False) -> None:
+        """Save, unless this step is saved already and nothing has become known since."""
+        if step == self.saved_step and not anew and (self.run / CHECKPOINT_NAME).is_file():
             return
         self._write(step, self.optimizer, CHECKPOINT_NAME)
         self.saved_step, self.saved_at = step, time.monotonic()

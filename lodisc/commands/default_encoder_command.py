@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="not stated: it depends on the terms of the pictures",
         help="of the weights, which the terms of the pictures bind",
     )
+    export.add_argument("--note", default="", help="a sentence for the card, such as how the recipe was chosen")
     export.add_argument("--max-mb", type=float, default=45, metavar="MB", help="of the bundle (default: %(default)s)")
     export.add_argument("--no-int8", action="store_true", help="fp32 alone")
     export.add_argument(
@@ -183,6 +184,7 @@ def _export(args: argparse.Namespace) -> None:
         name=args.name,
         domain=args.domain,
         licence=args.licence,
+        note=args.note,
         int8=not args.no_int8,
         floor=args.floor,
         max_bytes=int(args.max_mb * 1e6),

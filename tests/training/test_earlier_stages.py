@@ -4,12 +4,15 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from pictures import write_picture_folder
 
 from export.encoder_card import encoder_sections, stage_summary
+from training.checkpoint import CHECKPOINT_NAME, read_state
 from training.earlier_stages import NOTE_NAME, earlier_stages
+from training.embedders import labelled_pictures, run_embedders
 from training.figures import measure_run
 from training.packed_training import train_packs
 from training.packing import PackSettings, pack_sets
@@ -65,18 +68,63 @@ def test_three_stages_are_told_in_order_though_the_first_is_gone(packs, tmp_path
     assert "\nNo stage read a label.\n" in text
 
 
-def test_resuming_keeps_what_was_noted(packs, tmp_path):
+def test_an_interrupted_stage_keeps_what_was_noted_though_what_it_began_from_is_gone(packs, tmp_path):
     train_on(packs, "first", RECIPE)
     second = replace(RECIPE, init=str(tmp_path / "first"), epochs=2)
     told = train_on(packs, "second", second)
-    note = json.loads((tmp_path / "second" / NOTE_NAME).read_text())
+    data = tmp_path / "pictures" / "train"
+    train(second, data, tmp_path / "half", device=CPU, quiet=True, max_steps=1)
+    shutil.copy(tmp_path / "half" / CHECKPOINT_NAME, tmp_path / "second" / CHECKPOINT_NAME)
     shutil.rmtree(tmp_path / "first")
-    shutil.rmtree(tmp_path / "second")
-    (tmp_path / "second").mkdir()
-    (tmp_path / "second" / NOTE_NAME).write_text(json.dumps(note))
-    # As after an interruption before the first checkpoint: begun anew, from weights of the same place.
-    train(RECIPE, tmp_path / "pictures" / "train", tmp_path / "first", device=CPU, quiet=True)
     assert train_on(packs, "second", second) == told
+    assert read_state(tmp_path / "second").step == 4
+
+
+def test_the_stage_before_is_measured_as_it_embeds_itself_where_it_is_there(packs, tmp_path, caplog):
+    whitened = replace(RECIPE, whitening=0.5)
+    train_on(packs, "first", whitened)
+    train_on(packs, "second", replace(whitened, init=str(tmp_path / "first"), feature="mean"))
+    pictures = labelled_pictures(tmp_path / "data" / "fields" / "train")
+    embedders = run_embedders(tmp_path / "second", CPU, baselines=True)
+    assert list(embedders) == ["encoder", "the stage before", "untrained"]
+    expected = run_embedders(tmp_path / "first", CPU, baselines=False)["encoder"](pictures)
+    np.testing.assert_array_equal(embedders["the stage before"](pictures), expected)
+    shutil.rmtree(tmp_path / "first")
+    assert list(run_embedders(tmp_path / "second", CPU, baselines=True)) == ["encoder", "untrained"]
+    assert "what the run began from is not measured" in caplog.text
+
+
+def test_a_set_that_cannot_be_measured_is_named_and_the_others_are_measured(tmp_path):
+    write_picture_folder(tmp_path / "data" / "fields" / "train")
+    write_picture_folder(tmp_path / "data" / "fields" / "test")
+    write_picture_folder(tmp_path / "data" / "lone" / "train")
+    shutil.copytree(tmp_path / "data" / "lone" / "train" / "red", tmp_path / "data" / "lone" / "test" / "red")
+    pack_sets(find_sets(tmp_path / "data"), PackSettings(short_side=48), tmp_path / "packs")
+    train_on(tmp_path / "packs", "run", RECIPE)
+    document = measure_run(
+        tmp_path / "run", tmp_path / "packs", tmp_path / "pictures", tmp_path / "figures.json", device=CPU
+    )
+    assert (list(document["sets"]), list(document["not_measured"])) == (["fields"], ["lone"])
+    assert json.loads((tmp_path / "figures.json").read_text()) == document
+    text = encoder_sections(read_index(tmp_path / "packs"), document, "Chosen by a coin.")
+    assert "- Not measured on lone: all " in text
+    assert "\nChosen by a coin.\n" in text
+
+
+def test_the_card_of_a_stopped_run_tells_the_epochs_that_were_done(packs, tmp_path):
+    train_on(packs, "run", RECIPE)
+    train(
+        replace(RECIPE, epochs=40),
+        tmp_path / "pictures" / "train",
+        tmp_path / "half",
+        device=CPU,
+        quiet=True,
+        max_steps=3,
+    )
+    text = card(packs, "half", tmp_path)
+    assert "1.5 epochs, 3 steps of 6 pictures" in text
+    assert "- Training was not finished: 3 of 80 steps." in text
+    assert "named above and no others" in text
 
 
 def test_what_a_run_outside_packs_knows_of_itself_is_told(packs, tmp_path):
@@ -88,7 +136,13 @@ def test_what_a_run_outside_packs_knows_of_itself_is_told(packs, tmp_path):
 
 def test_a_stage_that_read_labels_says_so(packs):
     summary = stage_summary(
-        {"recipe": {"epochs": 4, "supervision": "labels"}, "sets": ["a", "b"], "num_pictures": 9, "seconds": 60.0}
+        {
+            "recipe": {"epochs": 4, "supervision": "labels"},
+            "sets": ["a", "b"],
+            "num_pictures": 9,
+            "epochs": 4.0,
+            "seconds": 60.0,
+        }
     )
     assert summary == "4 epochs of 9 labelled pictures of a, b (1.0 minutes)"
 

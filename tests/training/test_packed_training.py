@@ -15,6 +15,7 @@ from training.epoch_fitting import FittedEpochs, fit_epochs
 from training.moved_run import say_where_pictures_lie
 from training.packed_training import NOTE_NAME, train_packs
 from training.packing import PackSettings, pack_sets
+from training.packs import read_index
 from training.picture_sets import find_sets
 from training.recipe import Recipe
 from training.trainer import train
@@ -49,6 +50,51 @@ def test_a_finished_run_is_left_as_it_is_wherever_it_was_trained(packs):
     assert json.loads((moved.parent / "run" / NOTE_NAME).read_text())["devices"] == ["a far GPU"]
     with pytest.raises(ConfigError, match="another recipe .*lr"):
         start(moved, replace(RECIPE, lr=0.5))
+
+
+def test_a_run_with_repeats_is_finished_when_all_its_steps_are_done(packs):
+    recipe = replace(RECIPE, repeats=2)
+    assert start(packs, recipe).step == 12
+    run = packs.parent / "run"
+    state = read_state(run)
+    assert (state.num_steps, state.epochs) == (12, 3.0)
+    shutil.rmtree(run)
+    train(recipe, packs.parent / "pictures" / "train", run, device=CPU, max_steps=6, quiet=True)
+    note = {"packs": read_index(packs).digest(), "devices": [], "fitted": None}
+    (run / NOTE_NAME).write_text(json.dumps(note))
+    told = []
+    assert start(packs, recipe, tell=told.append).step == 12
+    assert not any("already" in line for line in told)
+
+
+def test_what_a_refused_start_would_have_noted_is_not_believed(packs, tmp_path):
+    train(
+        replace(RECIPE, patch_size=8),
+        tmp_path / "data" / "fields" / "train",
+        tmp_path / "first",
+        device=CPU,
+        quiet=True,
+    )
+    with pytest.raises(ConfigError, match="does not fit"):
+        start(packs, replace(RECIPE, init=str(tmp_path / "first")))
+    start(packs)
+    assert json.loads((packs.parent / "run" / NOTE_NAME).read_text())["earlier"] == []
+
+
+def test_a_run_that_was_fitted_to_a_time_wants_that_time_again(packs):
+    fitted = start(packs, minutes=0.05)
+    note = (packs.parent / "run" / NOTE_NAME).read_text()
+    for minutes in (None, 5):
+        with pytest.raises(ConfigError, match=r"begun for 0.05 minutes \(--minutes\); ask for the same"):
+            start(packs, replace(RECIPE, epochs=99), minutes=minutes)
+    assert (packs.parent / "run" / NOTE_NAME).read_text() == note
+    assert start(packs, minutes=0.05).step == fitted.step
+
+
+def test_a_run_of_a_number_of_epochs_is_not_asked_for_a_time(packs):
+    start(packs)
+    with pytest.raises(ConfigError, match="begun with the epochs of its recipe"):
+        start(packs, minutes=5)
 
 
 def test_a_run_goes_on_where_its_pictures_lie_now_to_the_same_weights(packs, tmp_path):

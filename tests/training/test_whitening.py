@@ -13,9 +13,11 @@ from encoder.bundle import Bundle
 from encoder.errors import ConfigError
 from encoder.image_encoder import ImageEncoder
 from lodisc.cli import main
-from training.checkpoint import build_model, load_encoder, load_model, save_checkpoint
+from training import trainer
+from training.checkpoint import build_model, lacks_whitening, load_encoder, load_model, read_state, save_checkpoint
 from training.embedders import RunEmbedder, labelled_pictures
 from training.embedding import EmbeddingModel, read_pixels, serving_preprocessing
+from training.monitor import Monitor
 from training.recipe import Recipe
 from training.trainer import train
 from training.whitening import SHRINKAGE, Whitening
@@ -107,6 +109,48 @@ def test_a_run_that_was_killed_before_it_learnt_any_is_refused(tmp_path: Path):
     assert model.whitening is not None
     model.whitening.is_learnt.fill_(False)
     save_checkpoint(run, model, None, state)
+    with pytest.raises(ConfigError, match="without a whitening"):
+        load_encoder(run)
+
+
+def test_a_timed_checkpoint_of_the_last_step_does_not_keep_it_from_being_saved(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(trainer, "SAVE_EVERY_S", -1)
+    data = write_picture_folder(tmp_path / "data", per_label=6)
+    train(SMALL, data, tmp_path / "run", device=torch.device("cpu"), quiet=True)
+    model, _ = load_encoder(tmp_path / "run")
+    assert model.whitening.is_learnt
+
+
+def killed(self):
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_was_killed_after_its_last_step_learns_it_when_it_is_started_again(tmp_path: Path, monkeypatch):
+    data, run = write_picture_folder(tmp_path / "data", per_label=6), tmp_path / "run"
+    train(SMALL, data, tmp_path / "whole", device=torch.device("cpu"), quiet=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "SAVE_EVERY_S", -1)
+        patched.setattr(Monitor, "learn_whitening", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(SMALL, data, run, device=torch.device("cpu"), quiet=True)
+    state = read_state(run)
+    assert state.step == state.num_steps
+    assert lacks_whitening(run, state)
+    train(SMALL, data, run, device=torch.device("cpu"), quiet=True)
+    expected, found = (load_encoder(one)[0].whitening for one in (tmp_path / "whole", run))
+    torch.testing.assert_close(found.matrix_DD, expected.matrix_DD)
+
+
+def test_a_checkpoint_never_has_the_whitening_of_other_weights(tmp_path: Path, monkeypatch):
+    """Stopped once, so it was learnt; gone on with, and killed after a timed checkpoint."""
+    data, run = write_picture_folder(tmp_path / "data", per_label=6), tmp_path / "run"
+    train(SMALL, data, run, device=torch.device("cpu"), quiet=True, max_steps=1)
+    load_encoder(run)
+    monkeypatch.setattr(trainer, "SAVE_EVERY_S", -1)
+    monkeypatch.setattr(Monitor, "learn_whitening", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(SMALL, data, run, device=torch.device("cpu"), quiet=True, max_steps=2)
+    assert load_model(run)[1].step == 2
     with pytest.raises(ConfigError, match="without a whitening"):
         load_encoder(run)
 
