@@ -54,7 +54,7 @@ def choose_providers(wanted: Sequence[str], *, allow_fallback: bool) -> list[str
             fault = f"{provider} was asked for, but this ONNX Runtime offers only {', '.join(installed)}"
             if not allow_fallback:
                 raise ProviderUnavailableError(
-                    f"{fault}; install the extra with `pip install '.[gpu]'`, or ask for cpu"
+                    f'{fault}; install onnxruntime-gpu in its place (README, "On a GPU"), or ask for cpu'
                 )
             logger.warning("%s; going on without it, as was allowed", fault)
         elif provider not in chosen:

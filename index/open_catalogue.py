@@ -88,4 +88,4 @@ def _require_milvus() -> None:
         MissingExtraError: it is not.
     """
     if find_spec("pymilvus") is None:
-        raise MissingExtraError("a catalogue in Milvus needs its client: pip install '.[milvus]'")
+        raise MissingExtraError("a catalogue in Milvus needs its client: pip install -e '.[milvus]'")

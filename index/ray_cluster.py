@@ -22,7 +22,7 @@ try:
     import ray
     import ray.data
 except ImportError as error:
-    raise MissingExtraError(f"--engine ray needs Ray ({error}): pip install '.[ray]'") from error
+    raise MissingExtraError(f"--engine ray needs Ray ({error}): pip install -e '.[ray]'") from error
 
 MAX_LOCAL_ACTORS = 4  # each holds the encoder in memory; see index.division
 OBJECT_STORE_BYTES = 1 << 30

@@ -95,7 +95,7 @@ def read_weights(source: str) -> dict[str, Tensor]:
         try:
             timm_weights = importlib.import_module("training.timm_weights")
         except ModuleNotFoundError as error:
-            raise MissingExtraError(f"initial weights {source} need timm: pip install '.[timm]'") from error
+            raise MissingExtraError(f"initial weights {source} need timm: pip install -e '.[timm]'") from error
         except RuntimeError as error:  # its torchvision registers operators that another build of torch does not have
             raise MissingExtraError(
                 f"initial weights {source} need timm, whose torchvision is of another build than torch ({error}); "

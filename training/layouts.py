@@ -113,7 +113,7 @@ def _stanford_cars(data: Path, split: str, labelled: bool) -> Listing:
         label_of, labels_path = importlib.import_module("training.cars_labels").read_cars_labels(data, split)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"the labels of stanford_cars are MATLAB files, which need {error.name}: pip install '.[train]'"
+            f"the labels of stanford_cars are MATLAB files, which need {error.name}: pip install -e '.[train]'"
         ) from error
     return Listing(paths, [_lookup(label_of, file.name, labels_path) for file in paths])
 

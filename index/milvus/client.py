@@ -30,7 +30,7 @@ def connect(address: MilvusAddress) -> MilvusClient:
         MissingExtraError: it is embedded, and milvus-lite is not installed.
     """
     if address.embedded and find_spec("milvus_lite") is None:
-        raise MissingExtraError("an embedded store needs milvus-lite: pip install '.[milvus]'")
+        raise MissingExtraError("an embedded store needs milvus-lite: pip install -e '.[milvus]'")
     # They log a traceback for every error that is also raised; ours says the same in one line.
     for name in ("pymilvus.decorators", "milvus_lite.server_manager"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

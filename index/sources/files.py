@@ -85,7 +85,7 @@ def files_of(location: str) -> Files:
     try:
         from index.sources.remote_files import RemoteFiles  # an extra: only once chosen
     except ImportError as error:
-        raise MissingExtraError(f"{location} is a URL, which needs fsspec: pip install '.[remote]'") from error
+        raise MissingExtraError(f"{location} is a URL, which needs fsspec: pip install -e '.[remote]'") from error
     return RemoteFiles(location)
 
 

@@ -46,5 +46,5 @@ def _parquet(location: str, ranks: Sequence[str]) -> Source:
     try:
         from index.sources.parquet_table import ParquetSource  # an extra: only once chosen
     except ImportError as error:
-        raise MissingExtraError(f"{location} needs pyarrow: pip install '.[parquet]'") from error
+        raise MissingExtraError(f"{location} needs pyarrow: pip install -e '.[parquet]'") from error
     return ParquetSource(location, shards, ranks)

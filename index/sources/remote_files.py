@@ -25,7 +25,9 @@ class RemoteFiles:
         try:
             self._store, _ = fsspec.url_to_fs(url)
         except ImportError as error:
-            raise MissingExtraError(f"{url} cannot be read: {error}; pip install '.[remote]' covers s3://") from error
+            raise MissingExtraError(
+                f"{url} cannot be read: {error}; pip install -e '.[remote]' covers s3://"
+            ) from error
         except Exception as error:  # an unknown protocol is a ValueError; what a store's own set-up raises is anything
             raise _told(url, error) from error
 

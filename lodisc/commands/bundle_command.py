@@ -230,7 +230,7 @@ def _run_embedder(run_path: Path) -> Embedder:
         network = importlib.import_module("export.our_network").run_network(run_path)
         embedder: Embedder = importlib.import_module("export.references").torch_embedder(network)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"--run needs {error.name}: pip install '.[train]'") from error
+        raise MissingExtraError(f"--run needs {error.name}: pip install -e '.[train]'") from error
     return embedder
 
 

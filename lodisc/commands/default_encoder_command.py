@@ -234,4 +234,4 @@ def _room(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"lodisc default-encoder needs {error.name}: pip install '.[train]'") from error
+        raise MissingExtraError(f"lodisc default-encoder needs {error.name}: pip install -e '.[train]'") from error

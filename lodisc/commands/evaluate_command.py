@@ -170,4 +170,4 @@ def _training(module: str) -> Any:
     try:
         return importlib.import_module(f"training.{module}")
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"lodisc evaluate needs {error.name}: pip install '.[train]'") from error
+        raise MissingExtraError(f"lodisc evaluate needs {error.name}: pip install -e '.[train]'") from error

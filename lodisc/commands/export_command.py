@@ -159,7 +159,7 @@ def _room(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"lodisc export needs {error.name}: pip install '.[train,{extra}]'") from error
+        raise MissingExtraError(f"lodisc export needs {error.name}: pip install -e '.[train,{extra}]'") from error
     except RuntimeError as error:  # torchvision of another build than torch, which timm brings
         reason = str(error).splitlines()[0]
         raise MissingExtraError(

@@ -87,4 +87,4 @@ def _needs_pyarrow(module: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "pyarrow":
             raise
-        raise MissingExtraError("Parquet files need pyarrow: pip install '.[parquet]'") from error
+        raise MissingExtraError("Parquet files need pyarrow: pip install -e '.[parquet]'") from error

@@ -138,7 +138,7 @@ def _training(module: str) -> Any:
     try:
         return importlib.import_module(f"training.{module}")
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"lodisc train needs {error.name}: pip install '.[train]'") from error
+        raise MissingExtraError(f"lodisc train needs {error.name}: pip install -e '.[train]'") from error
 
 
 def _shown(value: object) -> str:

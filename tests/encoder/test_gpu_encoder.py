@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(
         "CUDAExecutionProvider" not in onnxruntime.get_available_providers(),
-        reason="this ONNX Runtime has no CUDA provider: pip install '.[gpu]'",
+        reason="this ONNX Runtime has no CUDA provider: pip install -e '.[gpu]'",
     ),
 ]
 

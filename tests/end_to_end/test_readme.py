@@ -1,7 +1,9 @@
 """The README's commands are run, and the figures of README and docs/ are those of the results."""
 
+import itertools
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from live_server import serving
 from pictures import write_picture_folder
 
-from lodisc.cli import COMMANDS
+from lodisc.cli import COMMANDS, build_parser
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,6 +27,30 @@ def test_figures_and_outputs_are_generated_from_the_results():
 def test_every_command_is_listed():
     for name in COMMANDS:
         assert f"`lodisc {name}" in README
+
+
+def shown_commands():
+    """Every line of `lodisc` in a shell block of the README and of docs/, with the file that shows it."""
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                for _, group in itertools.groupby(words, key=lambda word: word in ("&&", ";", "|", ">", "&")):
+                    command = list(group)
+                    while command and (re.match(r"\w+=", command[0]) or command[0] in ("python", "-m", "$")):
+                        command.pop(0)
+                    if command and command[0] in ("lodisc", ".venv/bin/lodisc"):
+                        yield path.name, command[1:]
+
+
+def test_every_command_that_is_shown_has_arguments_that_are_taken():
+    shown = list(shown_commands())
+    assert len(shown) >= 50
+    for name, words in shown:
+        try:
+            build_parser(words[0]).parse_args(words)
+        except SystemExit:
+            pytest.fail(f"{name} shows: lodisc {' '.join(words)}")
 
 
 def test_the_chain_runs_as_written(tmp_path):

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(
         "CUDAExecutionProvider" not in PROVIDERS,
-        reason="this ONNX Runtime has no CUDA provider: pip install '.[gpu]'",
+        reason="this ONNX Runtime has no CUDA provider: pip install -e '.[gpu]'",
     ),
 ]
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torchvision_schemas import define_missing_schemas
 
 define_missing_schemas()
-timm = pytest.importorskip("timm", reason="pip install '.[timm]'")
+timm = pytest.importorskip("timm", reason="pip install -e '.[timm]'")
 
 from encoder.bundle import Bundle  # noqa: E402 (after timm could be imported)
 from encoder.errors import ConfigError  # noqa: E402

@@ -236,4 +236,4 @@ def test_without_pyarrow_the_command_names_the_extra(catalogue, tmp_path, monkey
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert main(["index", "export", str(catalogue.path), "--to", str(tmp_path / "a.parquet")]) == 2
-    assert "pip install '.[parquet]'" in capsys.readouterr().err
+    assert "pip install -e '.[parquet]'" in capsys.readouterr().err

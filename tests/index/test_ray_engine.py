@@ -16,7 +16,7 @@ from encoder.image_encoder import ImageEncoder
 from index.build import build, fill, open_for_build
 from index.sources.reading import read_source
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 
 from index import ray_engine  # noqa: E402
 from index.ray_cluster import cluster  # noqa: E402

@@ -153,5 +153,5 @@ def test_without_pyarrow_the_error_names_the_extra(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "pip install '.[parquet]'" in done.stderr
+    assert "pip install -e '.[parquet]'" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -102,4 +102,4 @@ def test_without_fsspec_the_error_names_the_extra(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "pip install '.[remote]'" in done.stderr
+    assert "pip install -e '.[remote]'" in done.stderr
