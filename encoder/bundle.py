@@ -35,7 +35,8 @@ class Bundle:
             path.stat()
         except FileNotFoundError as error:
             raise BundleNotFoundError(
-                f"bundle {path} does not exist; `lodisc export RUN --out {path}` writes one"
+                f"bundle {path} does not exist; `lodisc export RUN --out {path}` writes one, and the project's own are "
+                "in the folder bundles/ of its checkout"
             ) from error
         except (OSError, ValueError) as error:  # too long, below a file, a null byte, no permission
             raise BundleNotFoundError(f"bundle {str(path)!r} cannot be opened: {error}") from error

@@ -8,6 +8,7 @@ imported only when its name is on the command line, so that `lodisc search` neve
 """
 
 import argparse
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,19 @@ class Command(Protocol):
         """Do the work and return the exit code."""
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser that names the choice which was probably meant; its subcommands are of this kind too."""
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            near = difflib.get_close_matches(str(value), [str(choice) for choice in action.choices or ()], n=1)
+            if near:
+                raise argparse.ArgumentError(action, f"{error.message}; did you mean {near[0]}?") from error
+            raise
+
+
 def load_command(name: str) -> Command:
     """Import the module of one subcommand."""
     return cast(Command, importlib.import_module(f"lodisc.commands.{name.replace('-', '_')}_command"))
@@ -60,7 +74,7 @@ def load_command(name: str) -> Command:
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The root parser; only the chosen subcommand is imported and has its arguments declared."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lodisc",
         description="Fine-grained image retrieval: train, export, index, serve.",
         epilog=EPILOG,

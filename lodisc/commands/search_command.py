@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from encoder.errors import ConfigError
+from encoder.errors import ConfigError, LodiscError, SourceError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import read_picture
 from index.catalogue import MAX_K
@@ -78,7 +78,12 @@ def run(args: argparse.Namespace) -> int:
     if args.explain is not None:
         check_target(args.explain)
     files = [read_picture(path) for path in pictures]
-    document = _ask_server(args, files) if catalogue is None else _ask_catalogue(args, catalogue, files)
+    try:
+        document = _ask_server(args, files) if catalogue is None else _ask_catalogue(args, catalogue, files)
+    except LodiscError as error:
+        if bad := (error.detail or {}).get("pictures"):  # by position; here they have names
+            raise SourceError("; ".join(f"{pictures[one['position']]}: {one['message']}" for one in bad)) from error
+        raise
     if args.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:

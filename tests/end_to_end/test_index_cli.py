@@ -110,7 +110,8 @@ def faults(tmp_path, bundle, other, photos, catalogue):
             ("search", catalogue, photos / "red/0.png", "--bundle", other),
             "--fresh",
         ),
-        "search with an undecodable picture": (("search", catalogue, tmp_path / "broken.png"), "picture"),
+        "search with an undecodable picture": (("search", catalogue, tmp_path / "broken.png"), "broken.png: "),
+        "search with a folder": (("search", catalogue, photos), "is a folder; name the picture in it"),
         "search with a missing picture": (("search", catalogue, tmp_path / "gone.png"), "does not exist"),
         "k out of range": (("search", catalogue, photos / "red/0.png", "-k", 0), "expected 1 to 1000"),
         "ranks twice": ((*build, photos, "--ranks", "a,a"), "--ranks"),
@@ -236,6 +237,13 @@ def test_wrong_usage_is_explained(arguments):
     done = lodisc(*arguments)
     assert done.returncode == 2
     assert "usage: lodisc" in done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "meant"), [(("serch", "c"), "search"), (("index", "biuld", "c"), "build")])
+def test_a_slip_is_told_what_was_meant(arguments, meant):
+    done = lodisc(*arguments)
+    assert done.returncode == 2
+    assert f"did you mean {meant}?" in done.stderr
 
 
 @pytest.mark.parametrize(
