@@ -205,6 +205,9 @@ def test_another_catalogue_with_another_encoder_takes_over_without_a_failed_requ
             for target in (green, blue):
                 time.sleep(0.3)
                 begun = time.monotonic()
+                while not models:  # a busy machine has not answered once yet
+                    assert time.monotonic() < begun + 20, server.log()
+                    time.sleep(0.05)
                 before = models[-1]
                 (tmp_path / "next").symlink_to(target)
                 (tmp_path / "next").replace(current)
