@@ -20,6 +20,7 @@ from PIL import Image
 from encoder.errors import ConfigError, PictureError, SourceError
 from encoder.picture_files import folder_label, list_pictures
 from encoder.preprocessing import decode_picture, read_picture
+from training.measurable import why_not_measurable
 from training.pack_writer import PackWriter
 from training.packs import (
     FORMAT_VERSION,
@@ -65,6 +66,16 @@ class PackSettings:
 
 
 @dataclass(frozen=True)
+class _File:
+    """A picture file of a set."""
+
+    of: PictureSet
+    part: str
+    path: Path
+    label: str | None
+
+
+@dataclass(frozen=True)
 class _Source:
     """A picture to be packed."""
 
@@ -94,11 +105,18 @@ def pack_sets(
 
     Raises:
         SourceError: a set has no pictures, or too many cannot be decoded.
-        ConfigError: the pictures do not fit as asked, a gallery set is not one of the sets, or there are other packs
-            that may not be replaced.
+        ConfigError: the pictures do not fit as asked, a gallery set is not one of the sets or has no labels, or there
+            are other packs that may not be replaced.
     """
     _check(sets, settings)
-    files = [(each, part, path) for each in sets for part, root in _parts(each) for path in list_pictures(root)]
+    files = [
+        _File(each, part, path, folder_label(root, path))
+        for each in sets
+        for part, root in _parts(each)
+        for path in list_pictures(root)
+    ]
+    for line in _not_measurable(sets, settings, files):
+        tell(line)
     fingerprint = _fingerprint(settings, files)
     found = _whole_packs(folder)
     if found is not None and found.fingerprint == fingerprint:
@@ -110,7 +128,7 @@ def pack_sets(
             "choose another --out, or leave out --data to go on with them"
         )
     tell(f"reading {len(files)} pictures of {', '.join(each.name for each in sets)}")
-    sources, num_unlabelled = _sources(files, settings.labelled)
+    sources, num_unlabelled = _sources(files)
     quality = _first_quality(sources, settings, tell)
     folder.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -162,16 +180,38 @@ def _parts(each: PictureSet) -> Iterator[tuple[str, Path]]:
         yield "test", each.test
 
 
-def _fingerprint(settings: PackSettings, files: Sequence[tuple[PictureSet, str, Path]]) -> str:
-    stamps = [
-        [each.name, part, path.relative_to(each.train.parent).as_posix(), path.stat().st_size, path.stat().st_mtime_ns]
-        for each, part, path in files
-        if path.exists()
-    ]
+def _not_measurable(sets: Sequence[PictureSet], settings: PackSettings, files: Sequence[_File]) -> Iterator[str]:
+    """A warning of each set whose test pictures cannot be measured: else that would come out only after training.
+
+    Raises:
+        ConfigError: a set is to be searched in training pictures without a label.
+    """
+    for each in sets:
+        train, test = (
+            [file.label for file in files if file.of is each and file.part == part and file.label is not None]
+            for part in PARTS
+        )
+        is_gallery = each.name in settings.gallery_is_train
+        if is_gallery and not train:
+            raise ConfigError(
+                f"--train-gallery names {each.name}, but no picture in {each.train} lies in a sub-folder, so none has "
+                "a label to be found by; give it one sub-folder a label, or leave it out of --train-gallery"
+            )
+        reason = why_not_measurable(test, train if is_gallery else None)
+        if each.test is not None and reason:
+            yield f"warning: {each.name} will not be measured: {reason}"
+
+
+def _fingerprint(settings: PackSettings, files: Sequence[_File]) -> str:
+    stamps = []
+    for file in files:
+        if file.path.exists():
+            name, stat = file.path.relative_to(file.of.train.parent).as_posix(), file.path.stat()
+            stamps.append([file.of.name, file.part, name, stat.st_size, stat.st_mtime_ns])
     return hashlib.sha256(json.dumps([asdict(settings), stamps]).encode()).hexdigest()
 
 
-def _sources(files: Sequence[tuple[PictureSet, str, Path]], labelled: bool) -> tuple[list[_Source], int]:
+def _sources(files: Sequence[_File]) -> tuple[list[_Source], int]:
     """The pictures in the order of their content, set by set, and how many test pictures have no label."""
 
     def content(path: Path) -> bytes:
@@ -180,17 +220,16 @@ def _sources(files: Sequence[tuple[PictureSet, str, Path]], labelled: bool) -> t
         except (PictureError, SourceError):
             return b""  # told when it cannot be decoded
 
-    sources, num_unlabelled = [], 0
-    with ThreadPoolExecutor() as pool:
-        hashes = pool.map(content, [path for _, _, path in files])
-        for (each, part, path), digest in zip(files, hashes, strict=True):
-            label = folder_label(dict(_parts(each))[part], path)
-            if part == "test" and label is None:
-                num_unlabelled += 1
-                continue
-            sources.append(_Source(path, each.name, part, label, digest))
+    used = [file for file in files if file.part == "train" or file.label is not None]
+    num_unlabelled = len(files) - len(used)
     if num_unlabelled:
         logger.warning("left out %d test pictures that are in no sub-folder, so have no label", num_unlabelled)
+    with ThreadPoolExecutor() as pool:
+        hashes = pool.map(content, [file.path for file in used])
+        sources = [
+            _Source(file.path, file.of.name, file.part, file.label, digest)
+            for file, digest in zip(used, hashes, strict=True)
+        ]
     return sorted(sources, key=lambda one: (PARTS.index(one.part), one.set_name, one.content, one.path)), num_unlabelled
 
 
