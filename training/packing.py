@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -21,7 +22,7 @@ from encoder.errors import ConfigError, PictureError, SourceError
 from encoder.picture_files import folder_label, list_pictures
 from encoder.preprocessing import decode_picture, read_picture
 from training.measurable import why_not_measurable
-from training.pack_writer import PackWriter
+from training.pack_writer import TAR_BLOCK, TAR_END, PackWriter
 from training.packs import (
     FORMAT_VERSION,
     GALLERY,
@@ -115,6 +116,7 @@ def pack_sets(
         for part, root in _parts(each)
         for path in list_pictures(root)
     ]
+    _require_a_pack_a_part(settings, files)
     for line in _not_measurable(sets, settings, files):
         tell(line)
     fingerprint = _fingerprint(settings, files)
@@ -180,6 +182,19 @@ def _parts(each: PictureSet) -> Iterator[tuple[str, Path]]:
         yield "test", each.test
 
 
+def _require_a_pack_a_part(settings: PackSettings, files: Sequence[_File]) -> None:
+    parts = {
+        file.part
+        for file in files
+        if file.part == "train" or file.label is not None or file.of.name in settings.gallery_is_train
+    }
+    if settings.max_packs is not None and settings.max_packs < len(parts):
+        raise ConfigError(
+            f"--packs is {settings.max_packs}, but training and test pictures never share a pack: allow at least "
+            f"{len(parts)}"
+        )
+
+
 def _not_measurable(sets: Sequence[PictureSet], settings: PackSettings, files: Sequence[_File]) -> Iterator[str]:
     """A warning of each set whose test pictures cannot be measured: else that would come out only after training.
 
@@ -234,20 +249,27 @@ def _sources(files: Sequence[_File]) -> tuple[list[_Source], int]:
 
 
 def _first_quality(sources: Sequence[_Source], settings: PackSettings, tell: Callable[[str], None]) -> int:
-    """The quality asked for; or the greatest at which a sample says that the packs suffice, by bisection."""
+    """The quality asked for; or by bisection the greatest at which samples of each part say that the packs suffice."""
     if settings.max_packs is None:
         return settings.quality or DEFAULT_QUALITY
-    step = max(1, len(sources) // NUM_SAMPLE)
-    sample, room = sources[::step], settings.max_packs * settings.pack_bytes
+    room = max(1, settings.pack_bytes - TAR_END)
     low, high = QUALITIES
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while low < high:
             middle = (low + high + 1) // 2
-            encoded = list(pool.map(lambda one, quality=middle: _encode(one, settings.short_side, quality), sample))
-            sizes = [len(picture) + 2 * 512 for picture in encoded if picture is not None]
-            expected = sum(sizes) / max(1, len(sizes)) * len(sources)
-            tell(f"WebP quality {middle}: about {expected / 1e6:.1f} MB, {room / 1e6:.1f} MB asked for")
-            low, high = (middle, high) if expected <= room else (low, middle - 1)
+            num_packs, num_bytes = 0, 0.0
+            for part in PARTS:
+                of_part = [one for one in sources if one.part == part]
+                sample = of_part[:: max(1, len(of_part) // NUM_SAMPLE)]
+                encoded = pool.map(lambda one, quality=middle: _encode(one, settings.short_side, quality), sample)
+                sizes = [TAR_BLOCK * (1 + math.ceil(len(one) / TAR_BLOCK)) for one in encoded if one is not None]
+                expected = sum(sizes) / max(1, len(sizes)) * len(of_part)
+                num_packs, num_bytes = num_packs + math.ceil(expected / room), num_bytes + expected
+            tell(
+                f"WebP quality {middle}: about {num_bytes / 1e6:.1f} MB in {num_packs} packs, "
+                f"at most {settings.max_packs} asked for"
+            )
+            low, high = (middle, high) if num_packs <= settings.max_packs else (low, middle - 1)
     return low
 
 

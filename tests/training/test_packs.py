@@ -261,3 +261,25 @@ def test_a_set_that_cannot_be_measured_is_told_before_anything_is_encoded(data, 
     told = []
     pack(data, tmp_path / "packs", told.append, gallery_is_train=("africa",))  # there are other labels in train
     assert not any("will not be measured" in line for line in told)
+
+
+def test_fewer_packs_than_parts_are_refused_before_anything_is_encoded(data, tmp_path):
+    told = []
+    with pytest.raises(ConfigError, match="--packs is 1, but training and test pictures never share a pack: .* 2"):
+        pack(data, tmp_path / "packs", told.append, max_packs=1)
+    assert told == []
+    shutil.rmtree(data / "africa" / "test")
+    assert len(pack(data, tmp_path / "packs", max_packs=1).packs) == 1
+
+
+def test_the_quality_is_estimated_part_by_part(tmp_path):
+    """Two packs hold all pictures together, but the training pictures need one and a half of them."""
+    data = write_set(tmp_path / "data" / "africa", per_label=30).parent
+    for path in sorted((data / "africa" / "test").rglob("*.png"))[::2]:
+        path.unlink()
+    for path in sorted((data / "africa" / "train").rglob("*.png"))[:45]:
+        shutil.copyfile(path, path.with_name(f"again-{path.name}"))
+    told = []
+    index = pack(data, tmp_path / "packs", told.append, pack_bytes=220_000, max_packs=2)
+    assert [len(index.of(part)) for part in ("train", "test")] == [1, 1]
+    assert sum(line.startswith("encoding") for line in told) == 1  # the estimate was right at once
