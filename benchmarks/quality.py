@@ -98,13 +98,13 @@ def _missing(
                 yield each, 0, 0, hand_made(each, method)
     for seed in range(args.seeds):
         for each in sets:
+            store = args.cache / f"training-{each.name}"
             if set(UNTRAINED) & set(args.methods) and results.find(each.name, UNTRAINED[-1], seed, 0) is None:
-                yield each, seed, 0, untrained(each, seed, device)
+                yield each, seed, 0, untrained(each, seed, device, store)
             for method in TRAINED:
                 rows = {method, f"{RERANKED}_rerank"} if method == RERANKED else {method}
                 wanted = rows & set(args.methods)
                 if any(results.find(each.name, row, seed, args.pictures) is None for row in wanted):
-                    store = args.cache / f"training-{each.name}"
                     yield each, seed, args.pictures, trained(each, method, seed, args.pictures, device, work, store)
 
 
