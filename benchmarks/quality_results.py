@@ -45,7 +45,7 @@ class Results:
         """Take the settings of runs that are to come, or end the program: one table is of one size, device and length.
 
         Args:
-            methods: of the runs, none of bundles. Hand-made rows have no settings, untrained ones no number of pictures.
+            methods: of the runs, none of bundles. Hand-made rows have no settings, untrained ones no length.
             pictures: seen in each trained run.
             size: fields of the recipe that all networks share.
             device: that trains and embeds.

@@ -15,7 +15,7 @@ def why_not_measurable(test: Sequence[str], gallery: Sequence[str] | None = None
         return "none of its test pictures lies in a sub-folder, so none has a label"
     labels = {*test, *(gallery or ())}
     if len(labels) < 2:
-        return f"all its pictures are labelled {test[0]!r}, so every answer would be right"
+        return f"all that is asked for or searched is labelled {test[0]!r}, so every answer would be right"
     if gallery is None and max(Counter(test).values()) < 2:
         return "no two of its test pictures have the same label"
     if gallery is not None and not set(test) & set(gallery):

@@ -254,8 +254,8 @@ def test_a_set_that_cannot_be_measured_is_told_before_anything_is_encoded(data, 
         told = []
         pack(data, tmp_path / "packs", told.append)
         assert told[0] == (
-            "warning: africa will not be measured: all its pictures are labelled 'Zebrafink', so every answer would be "
-            "right"
+            "warning: africa will not be measured: all that is asked for or searched is labelled 'Zebrafink', so every "
+            "answer would be right"
         )
         assert not any("asia will not" in line for line in told)
     told = []
