@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from quality_pictures import PhotographSet, Split
+from result_file import write_result
 
 from encoder.retrieval_metrics import leave_one_out, query_gallery
 from training.augmentation import normalise
@@ -127,7 +128,7 @@ def main() -> None:
         "entries": entries,
         "date": time.strftime("%Y-%m-%d"),
     }
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(args.out, result)
     best = max(entries, key=lambda entry: sum(one["train"]["rank_1"] for one in entry["sets"].values()))
     print(json.dumps({"combinations": len(entries), "best_on_training_pictures": best}))
 

@@ -8,7 +8,8 @@ DIR holds one folder a set, each with train/ and test/ of one sub-folder a label
 in test; of grocery, test in train), kNN and linear probing (learnt on train), with intervals over the test pictures,
 and the differences between methods with intervals over pictures and seeds (`quality_paired`). The network is small and
 the runs are short, from no initial weights: a comparison of methods at a price that two CPU cores can pay, not of what
-they reach. One seed of every method comes before the next seed; what the result file already holds is not done again.
+they reach. One seed of every method comes before the next seed; what the result file already holds is not done again,
+and runs of another size, device or number of pictures need another file.
 Prints a JSON object a run, and at last one with the number of runs and the differences.
 """
 
@@ -56,7 +57,8 @@ def main() -> None:
     results.document["protocols"] |= {each.name: each.protocol for each in sets}
     for method in set(args.methods) & set(TRAINED):
         recipe_of(method, 0, args.pictures, len(sets[0].train), device)  # a recipe at fault is told before any work
-    about = {"cores": os.cpu_count(), "threads": args.threads, "device": str(device), "size": SIZE}
+    results.accept(set(args.methods if args.bundle is None else ()), args.pictures, SIZE, str(device))
+    about = {"cores": os.cpu_count(), "threads": args.threads}
     with tempfile.TemporaryDirectory() as folder:
         for each, seed, pictures, measured in _missing(args, sets, results, device, Path(folder)):
             for method, outcomes, told in measured:
@@ -98,13 +100,13 @@ def _missing(
                 yield each, 0, 0, hand_made(each, method)
     for seed in range(args.seeds):
         for each in sets:
+            store = args.cache / f"training-{each.name}"
             if set(UNTRAINED) & set(args.methods) and results.find(each.name, UNTRAINED[-1], seed, 0) is None:
-                yield each, seed, 0, untrained(each, seed, device)
+                yield each, seed, 0, untrained(each, seed, device, store)
             for method in TRAINED:
                 rows = {method, f"{RERANKED}_rerank"} if method == RERANKED else {method}
                 wanted = rows & set(args.methods)
                 if any(results.find(each.name, row, seed, args.pictures) is None for row in wanted):
-                    store = args.cache / f"training-{each.name}"
                     yield each, seed, args.pictures, trained(each, method, seed, args.pictures, device, work, store)
 
 
@@ -112,9 +114,12 @@ def _bundle_runs(
     args: argparse.Namespace, sets: list[PhotographSet], results: Results
 ) -> Iterator[tuple[PhotographSet, int, int, Measured]]:
     bundle = Bundle.open(args.bundle)
+    rows = [bundle_name(bundle), f"{bundle_name(bundle)}_rerank"]
+    wanted = rows if "tokens" in bundle.manifest.outputs else rows[:1]
     for each in sets:
-        found = results.find(each.name, bundle_name(bundle), 0, 0)
-        if found is None or found["bundle"] != bundle.manifest.id:
+        found = {row: results.find(each.name, row, 0, 0) for row in rows}
+        is_stale = any(run is not None and run["bundle"] != bundle.manifest.id for run in found.values())
+        if is_stale or any(found[row] is None for row in wanted):
             yield each, 0, 0, of_bundle(each, args.bundle, args.threads)
 
 

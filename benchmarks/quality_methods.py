@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from quality_embedding import EmbedBatch, Embedded, bundle_embedder, embed_all, network_embedder
@@ -25,13 +24,14 @@ from quality_rerank import measure_reranked
 from encoder.bundle import Bundle
 from encoder.image_encoder import ImageEncoder
 from encoder.manifest import Preprocessing
-from training.augmentation import normalise
 from training.checkpoint import build_model, load_model
 from training.device import resolve_precision
 from training.embedding import EmbeddingModel, serving_preprocessing
 from training.model import LoDisc
+from training.pictures import open_picture_store
 from training.recipe import Recipe, load_recipe
-from training.stem_statistics import NUM_PICTURES, learn_stem
+from training.selection import select_pictures
+from training.start import first_weights
 from training.trainer import train
 
 Measured = Iterator[tuple[str, Outcomes, dict[str, Any]]]
@@ -74,17 +74,22 @@ def hand_made(each: PhotographSet, method: str) -> Measured:
     yield method, measure(each, make(each.test), make(each.train)), {}
 
 
-def untrained(each: PhotographSet, seed: int, device: torch.device) -> Measured:
-    """The network with random weights, and with the stem that every trained method of a seed begins from."""
+def untrained(each: PhotographSet, seed: int, device: torch.device, store: Path) -> Measured:
+    """The network with random weights, and with the stem that every trained method of a seed begins from.
+
+    Args:
+        each: the set.
+        seed: of weights and windows.
+        device: that embeds.
+        store: for the decoded pictures, which stay.
+    """
     recipe, _ = recipe_of("moco_v3", seed, 0, len(each.train), device)
-    model = build_model(recipe)
-    for method in UNTRAINED:
-        if method == "learnt_stem":
-            pixels_NSS3 = each.train.pixels(serving_preprocessing(recipe.image_size))
-            rows = np.unique(np.linspace(0, len(pixels_NSS3) - 1, min(NUM_PICTURES, len(pixels_NSS3))).astype(int))
-            views = torch.from_numpy(np.array(pixels_NSS3[rows])).permute(0, 3, 1, 2).float() / 255
-            learn_stem(model.base.backbone, normalise(views), seed)
-        test, learnt = _embed_with(each, model, recipe, device, patches=False)
+    listing = select_pictures(recipe, each.train.folder).division.trained
+    pictures = open_picture_store(listing, each.train.folder, store, recipe.image_size)
+    makers = (lambda: build_model(recipe), lambda: first_weights(recipe, pictures)[0])
+    for method, make in zip(UNTRAINED, makers, strict=True):
+        # Made anew: measuring moves a model to the device, and a stem is learnt on the CPU.
+        test, learnt = _embed_with(each, make(), recipe, device, patches=False)
         yield method, measure(each, test.embedding_ND, learnt.embedding_ND), {}
 
 

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from quality_measure import FIGURES, RETRIEVAL, Outcomes, figures
 from quality_paired import paired_difference
+from result_file import write_result
 
 # What is compared: the first minus the second. The random mask is the control of `zero`, whose work it shares.
 PAIRS = (
     ("zero", "moco_v3"), ("zero", "random_mask"), ("drop", "moco_v3"), ("drop", "random_mask"),
     ("moco_v3", "learnt_stem"), ("learnt_stem", "untrained"), ("labels", "drop"), ("drop_rerank", "drop"),
 )  # fmt: skip
-UNTRAINED = ("colour_histogram", "hog_and_colour", "untrained", "learnt_stem")
+HAND_MADE = ("colour_histogram", "hog_and_colour")
+UNTRAINED = (*HAND_MADE, "untrained", "learnt_stem")
 _STEPS = 65535  # outcomes are kept in 16 bits
 
 
@@ -39,28 +41,52 @@ class Results:
                 return found
         return None
 
+    def accept(self, methods: set[str], pictures: int, size: dict[str, Any], device: str) -> None:
+        """Take the settings of runs that are to come, or end the program: one table is of one size, device and length.
+
+        Args:
+            methods: of the runs, none of bundles. Hand-made rows have no settings, untrained ones no length.
+            pictures: seen in each trained run.
+            size: fields of the recipe that all networks share.
+            device: that trains and embeds.
+        """
+        document, wanted = self.document, {"size": json.loads(json.dumps(size)), "device": device}
+        if not methods - set(HAND_MADE):
+            self.document = {**wanted, **document}
+            return
+        if methods - set(UNTRAINED):
+            wanted["pictures"] = pictures
+        if any(run["pictures"] for run in document["runs"]):
+            for name, value in wanted.items():
+                if document.get(name, value) != value:
+                    raise SystemExit(
+                        f"{self.path} holds trained runs with {name} {document[name]}, these would be with {value}; "
+                        "choose another --out"
+                    )
+        document |= wanted
+
     def add(self, run: dict[str, Any], outcomes: Outcomes, about: dict[str, Any]) -> dict[str, Any]:
         """Keep a run in the place of one of its key, and bring the differences of its set up to date.
+
+        A bundle takes the place of all rows of the bundle that had its name before.
 
         Args:
             run: set, method, seed, pictures, and what else is to be told of it.
             outcomes: by figure.
-            about: of the document: when and how this was made.
+            about: of the document: when and where this was made.
         """
         run = {**run, "figures": figures(outcomes)}
         document = self.document
+        assert run["pictures"] in (0, document["pictures"]), "accept() was not asked"
         document |= about
-        document["runs"] = [one for one in document["runs"] if _key(one) != _key(run)] + [run]
-        if run["pictures"] not in (0, document["pictures"]):
-            document |= {"pictures": run["pictures"], "differences": []}  # those of another length are not the table's
+        document["runs"] = [one for one in document["runs"] if _key(one) != _key(run) and not _is_before(one, run)]
+        document["runs"].append(run)
         self.folder.mkdir(parents=True, exist_ok=True)
         steps = {name: np.rint(values_Q * _STEPS).astype(np.uint16) for name, values_Q in outcomes.items()}
         np.savez_compressed(self._outcomes_path(_key(run)), **steps)
         others = [one for one in document["differences"] if one["set"] != run["set"]]
         document["differences"] = others + self._differences(run["set"])
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        partial.replace(self.path)
+        write_result(self.path, document)
         return run
 
     def _differences(self, name: str) -> list[dict[str, Any]]:
@@ -102,3 +128,9 @@ def figures_of(method: str) -> tuple[str, ...]:
 
 def _key(run: dict[str, Any]) -> tuple[str, str, int, int]:
     return run["set"], run["method"], run["seed"], run["pictures"]
+
+
+def _is_before(one: dict[str, Any], run: dict[str, Any]) -> bool:
+    """Whether it is a row, perhaps the re-ranked one, of another bundle of the same name, on the same set."""
+    rows = (run["method"], f"{run['method']}_rerank")
+    return "bundle" in run and one["set"] == run["set"] and one["method"] in rows and one["bundle"] != run["bundle"]

@@ -4,8 +4,8 @@
 
 DIR holds the set's folder with train/ and test/, whose sub-folders are labels (read to measure, not to train). First
 a ladder, on which each rung keeps what stands above it; then each further option alone on top of the whole ladder. All
-see as many pictures, and are measured as in `quality.py`. Runs that the result file holds already are not done again.
-Prints one JSON object as its last line.
+see as many pictures, and are measured as in `quality.py`. Runs that the result file holds already are not done again;
+runs of another set or length need another file. Prints one JSON object as its last line.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import torch
 from quality_measure import figures, measure
 from quality_methods import train_and_embed
 from quality_pictures import PhotographSet
+from result_file import write_result
 
 from training.device import resolve_precision
 from training.recipe import Recipe, load_recipe
@@ -77,8 +78,12 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     about = {"set": args.set, "pictures": args.pictures}
     result = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}
-    if {key: result.get(key) for key in about} != about:
-        result = {**about, "runs": []}
+    if result.get("runs") and {key: result[key] for key in about} != about:
+        raise SystemExit(
+            f"{args.out} holds runs of set {result['set']} with {result['pictures']} pictures each, these would be "
+            f"of set {args.set} with {args.pictures}; choose another --out"
+        )
+    result = {**result, **about, "runs": result.get("runs", [])}
     done = {(run["row"], run["seed"]) for run in result["runs"]}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -94,7 +99,7 @@ def main() -> None:
                 run = {"row": row, "seed": seed, "epochs": recipe.epochs, **told, "figures": found}
                 result["runs"].append(run)
                 result["date"] = time.strftime("%Y-%m-%d")
-                args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                write_result(args.out, result)
                 print(json.dumps(run), flush=True)
     print(json.dumps({"set": args.set, "runs": len(result["runs"])}))
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from encoder.errors import ConfigError
 from training.packs import PackFile
 
+TAR_BLOCK = 512  # a file takes one for its header, and whole ones for its content
 # What tar adds to a file at the most (a long name takes two headers of its own), and at the end of a pack.
-TAR_HEADERS, TAR_END = 4 * 512, 2 * 10240
+TAR_HEADERS, TAR_END = 4 * TAR_BLOCK, 2 * 10240
 
 
 class PackWriter:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -20,7 +21,8 @@ from PIL import Image
 from encoder.errors import ConfigError, PictureError, SourceError
 from encoder.picture_files import folder_label, list_pictures
 from encoder.preprocessing import decode_picture, read_picture
-from training.pack_writer import PackWriter
+from training.measurable import why_not_measurable
+from training.pack_writer import TAR_BLOCK, TAR_END, PackWriter
 from training.packs import (
     FORMAT_VERSION,
     GALLERY,
@@ -65,6 +67,16 @@ class PackSettings:
 
 
 @dataclass(frozen=True)
+class _File:
+    """A picture file of a set."""
+
+    of: PictureSet
+    part: str
+    path: Path
+    label: str | None
+
+
+@dataclass(frozen=True)
 class _Source:
     """A picture to be packed."""
 
@@ -94,11 +106,19 @@ def pack_sets(
 
     Raises:
         SourceError: a set has no pictures, or too many cannot be decoded.
-        ConfigError: the pictures do not fit as asked, a gallery set is not one of the sets, or there are other packs
-            that may not be replaced.
+        ConfigError: the pictures do not fit as asked, a gallery set is not one of the sets or has no labels, or there
+            are other packs that may not be replaced.
     """
     _check(sets, settings)
-    files = [(each, part, path) for each in sets for part, root in _parts(each) for path in list_pictures(root)]
+    files = [
+        _File(each, part, path, folder_label(root, path))
+        for each in sets
+        for part, root in _parts(each)
+        for path in list_pictures(root)
+    ]
+    _require_a_pack_a_part(settings, files)
+    for line in _not_measurable(sets, settings, files):
+        tell(line)
     fingerprint = _fingerprint(settings, files)
     found = _whole_packs(folder)
     if found is not None and found.fingerprint == fingerprint:
@@ -110,7 +130,7 @@ def pack_sets(
             "choose another --out, or leave out --data to go on with them"
         )
     tell(f"reading {len(files)} pictures of {', '.join(each.name for each in sets)}")
-    sources, num_unlabelled = _sources(files, settings.labelled)
+    sources, num_unlabelled = _sources(files)
     quality = _first_quality(sources, settings, tell)
     folder.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -162,16 +182,51 @@ def _parts(each: PictureSet) -> Iterator[tuple[str, Path]]:
         yield "test", each.test
 
 
-def _fingerprint(settings: PackSettings, files: Sequence[tuple[PictureSet, str, Path]]) -> str:
-    stamps = [
-        [each.name, part, path.relative_to(each.train.parent).as_posix(), path.stat().st_size, path.stat().st_mtime_ns]
-        for each, part, path in files
-        if path.exists()
-    ]
+def _require_a_pack_a_part(settings: PackSettings, files: Sequence[_File]) -> None:
+    parts = {
+        file.part
+        for file in files
+        if file.part == "train" or file.label is not None or file.of.name in settings.gallery_is_train
+    }
+    if settings.max_packs is not None and settings.max_packs < len(parts):
+        raise ConfigError(
+            f"--packs is {settings.max_packs}, but training and test pictures never share a pack: allow at least "
+            f"{len(parts)}"
+        )
+
+
+def _not_measurable(sets: Sequence[PictureSet], settings: PackSettings, files: Sequence[_File]) -> Iterator[str]:
+    """A warning of each set whose test pictures cannot be measured: else that would come out only after training.
+
+    Raises:
+        ConfigError: a set is to be searched in training pictures without a label.
+    """
+    for each in sets:
+        train, test = (
+            [file.label for file in files if file.of is each and file.part == part and file.label is not None]
+            for part in PARTS
+        )
+        is_gallery = each.name in settings.gallery_is_train
+        if is_gallery and not train:
+            raise ConfigError(
+                f"--train-gallery names {each.name}, but no picture in {each.train} lies in a sub-folder, so none has "
+                "a label to be found by; give it one sub-folder a label, or leave it out of --train-gallery"
+            )
+        reason = why_not_measurable(test, train if is_gallery else None)
+        if each.test is not None and reason:
+            yield f"warning: {each.name} will not be measured: {reason}"
+
+
+def _fingerprint(settings: PackSettings, files: Sequence[_File]) -> str:
+    stamps = []
+    for file in files:
+        if file.path.exists():
+            name, stat = file.path.relative_to(file.of.train.parent).as_posix(), file.path.stat()
+            stamps.append([file.of.name, file.part, name, stat.st_size, stat.st_mtime_ns])
     return hashlib.sha256(json.dumps([asdict(settings), stamps]).encode()).hexdigest()
 
 
-def _sources(files: Sequence[tuple[PictureSet, str, Path]], labelled: bool) -> tuple[list[_Source], int]:
+def _sources(files: Sequence[_File]) -> tuple[list[_Source], int]:
     """The pictures in the order of their content, set by set, and how many test pictures have no label."""
 
     def content(path: Path) -> bytes:
@@ -180,35 +235,41 @@ def _sources(files: Sequence[tuple[PictureSet, str, Path]], labelled: bool) -> t
         except (PictureError, SourceError):
             return b""  # told when it cannot be decoded
 
-    sources, num_unlabelled = [], 0
-    with ThreadPoolExecutor() as pool:
-        hashes = pool.map(content, [path for _, _, path in files])
-        for (each, part, path), digest in zip(files, hashes, strict=True):
-            label = folder_label(dict(_parts(each))[part], path)
-            if part == "test" and label is None:
-                num_unlabelled += 1
-                continue
-            sources.append(_Source(path, each.name, part, label, digest))
+    used = [file for file in files if file.part == "train" or file.label is not None]
+    num_unlabelled = len(files) - len(used)
     if num_unlabelled:
         logger.warning("left out %d test pictures that are in no sub-folder, so have no label", num_unlabelled)
+    with ThreadPoolExecutor() as pool:
+        hashes = pool.map(content, [file.path for file in used])
+        sources = [
+            _Source(file.path, file.of.name, file.part, file.label, digest)
+            for file, digest in zip(used, hashes, strict=True)
+        ]
     return sorted(sources, key=lambda one: (PARTS.index(one.part), one.set_name, one.content, one.path)), num_unlabelled
 
 
 def _first_quality(sources: Sequence[_Source], settings: PackSettings, tell: Callable[[str], None]) -> int:
-    """The quality asked for; or the greatest at which a sample says that the packs suffice, by bisection."""
+    """The quality asked for; or by bisection the greatest at which samples of each part say that the packs suffice."""
     if settings.max_packs is None:
         return settings.quality or DEFAULT_QUALITY
-    step = max(1, len(sources) // NUM_SAMPLE)
-    sample, room = sources[::step], settings.max_packs * settings.pack_bytes
+    room = max(1, settings.pack_bytes - TAR_END)
     low, high = QUALITIES
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while low < high:
             middle = (low + high + 1) // 2
-            encoded = list(pool.map(lambda one, quality=middle: _encode(one, settings.short_side, quality), sample))
-            sizes = [len(picture) + 2 * 512 for picture in encoded if picture is not None]
-            expected = sum(sizes) / max(1, len(sizes)) * len(sources)
-            tell(f"WebP quality {middle}: about {expected / 1e6:.1f} MB, {room / 1e6:.1f} MB asked for")
-            low, high = (middle, high) if expected <= room else (low, middle - 1)
+            num_packs, num_bytes = 0, 0.0
+            for part in PARTS:
+                of_part = [one for one in sources if one.part == part]
+                sample = of_part[:: max(1, len(of_part) // NUM_SAMPLE)]
+                encoded = pool.map(lambda one, quality=middle: _encode(one, settings.short_side, quality), sample)
+                sizes = [TAR_BLOCK * (1 + math.ceil(len(one) / TAR_BLOCK)) for one in encoded if one is not None]
+                expected = sum(sizes) / max(1, len(sizes)) * len(of_part)
+                num_packs, num_bytes = num_packs + math.ceil(expected / room), num_bytes + expected
+            tell(
+                f"WebP quality {middle}: about {num_bytes / 1e6:.1f} MB in {num_packs} packs, "
+                f"at most {settings.max_packs} asked for"
+            )
+            low, high = (middle, high) if num_packs <= settings.max_packs else (low, middle - 1)
     return low
 
 

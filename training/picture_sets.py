@@ -30,7 +30,8 @@ def find_sets(data: Path, wanted: Sequence[str] = ()) -> list[PictureSet]:
         wanted: names of the sets to take; all if empty.
 
     Raises:
-        SourceError: there is no such folder, or one of its folders is no set while others are.
+        SourceError: there is no such folder, one of its folders is no set while others are, or a set has test pictures
+            alone.
         ConfigError: a wanted set is not there.
     """
     if not data.is_dir():
@@ -39,19 +40,24 @@ def find_sets(data: Path, wanted: Sequence[str] = ()) -> list[PictureSet]:
         sets = [_set_of(data, data.resolve().name)]
     else:
         folders = sorted(path for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))
-        folders = [path for path in folders if not wanted or path.name in wanted]
         with_train = [path for path in folders if (path / "train").is_dir()]
-        strange = [path for path in folders if path not in with_train]
+        strange = [path for path in folders if path not in with_train and (not wanted or path.name in wanted)]
         if with_train and strange:
             raise SourceError(
                 f"{strange[0]} has no train/, but {with_train[0]} has; give every set a train/ folder, or name the "
                 "sets to take with --sets"
             )
+        for path in () if with_train else (data, *strange):
+            if (path / "test").is_dir():
+                raise SourceError(
+                    f"{path} has test/, but no train/, so there is nothing to train on; put the pictures to train on "
+                    f"into {path / 'train'}"
+                )
         sets = [_set_of(path, path.name) for path in with_train] or [PictureSet(data.resolve().name, data, None)]
     missing = sorted(set(wanted) - {each.name for each in sets})
     if missing:
         raise ConfigError(f"{data} holds no set {missing[0]}; it holds {', '.join(each.name for each in sets)}")
-    return sets
+    return [each for each in sets if not wanted or each.name in wanted]
 
 
 def _set_of(folder: Path, name: str) -> PictureSet:

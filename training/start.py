@@ -20,6 +20,7 @@ from training.checkpoint import (
     trained_parameters,
 )
 from training.distributed import World
+from training.init_report import InitReport
 from training.initial_weights import start_model
 from training.model import LoDisc
 from training.pictures import PictureStore
@@ -56,16 +57,29 @@ def start_or_resume(
     return model, optimizer, state
 
 
-def _fresh(run: Path, begun: RunState, store: PictureStore) -> tuple[LoDisc, RunState]:
-    recipe = begun.recipe
+def first_weights(recipe: Recipe, store: PictureStore) -> tuple[LoDisc, InitReport | None]:
+    """The model of step 0, on the CPU, and what became of the file of `recipe.init`, if any.
+
+    Args:
+        recipe: of the run.
+        store: the training pictures, which a stem from statistics is learnt from.
+
+    Raises:
+        ConfigError: the recipe's initial weights are gone or do not fit.
+    """
     model, report = start_model(recipe)
+    if recipe.stem_init == "pca":
+        learn_stem(model.base.backbone, _pictures(store, recipe.image_size), recipe.seed)
+        model.momentum.load_state_dict(model.base.state_dict())
+    return model, report
+
+
+def _fresh(run: Path, begun: RunState, store: PictureStore) -> tuple[LoDisc, RunState]:
+    model, report = first_weights(begun.recipe, store)
     if report is not None:
         text = "\n".join(report.lines())
         logger.warning("%s", text)
         (run / "initial_weights.txt").write_text(text + "\n", encoding="utf-8")
-    if recipe.stem_init == "pca":
-        learn_stem(model.base.backbone, _pictures(store, recipe.image_size), recipe.seed)
-        model.momentum.load_state_dict(model.base.state_dict())
     return model, begun
 
 

@@ -77,6 +77,8 @@ def _directions(windows_NK: Tensor, num: int, generator: torch.Generator) -> tup
     centred_NK = windows_NK - mean_K
     variance_K, directions_KK = torch.linalg.eigh(centred_NK.T @ centred_NK / len(windows_NK))
     variance_K, directions_KK = variance_K.flip(0).clamp_min(0), directions_KK.flip(1)
+    # A direction may point either way; the next layer sees the difference, so the largest of its parts is positive.
+    directions_KK = directions_KK * directions_KK.gather(0, directions_KK.abs().argmax(dim=0, keepdim=True)).sign()
     scale_K = (variance_K + SHRINKAGE * variance_K.mean().clamp_min(1e-12)).rsqrt()
     filters_KK = (directions_KK * scale_K).T[:num]
     num_more = num - len(filters_KK)

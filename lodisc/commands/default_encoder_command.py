@@ -220,7 +220,13 @@ def _recipe(args: argparse.Namespace) -> Any:
         for name in ("init", "epochs", "batch_size", "seed")
         if getattr(args, name) is not None
     }
-    return _room("training.recipe").load_recipe(args.recipe, overrides)
+    recipe = _room("training.recipe").load_recipe(args.recipe, overrides)
+    if recipe.layout != "folder":
+        raise ConfigError(
+            f"recipe {args.recipe} has layout {recipe.layout!r}, but packs are folders whose sub-folders are labels; "
+            "take layout out of the recipe, and sort the pictures into SET/train/LABEL/ and SET/test/LABEL/"
+        )
+    return recipe
 
 
 def _tell(line: str) -> None:

@@ -1,5 +1,7 @@
 """Features and whitening of the benchmark against those of the encoder that would be exported."""
 
+import json
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -7,6 +9,7 @@ import embedding_choice
 import numpy as np
 import pytest
 import torch
+from pictures import write_picture_folder
 
 from training.augmentation import normalise
 from training.checkpoint import build_model
@@ -32,3 +35,19 @@ def test_it_is_the_embedding_of_a_run_with_that_feature(feature):
     joined = embedding_choice.join(parts, feature)
     whitened = embedding_choice.learnt_whitening(joined, feature, 0.75)(joined)
     assert (whitened * expected).sum(dim=1).numpy() == pytest.approx(np.ones(300), abs=1e-4)
+
+
+def test_a_reader_of_the_old_result_sees_it_whole(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    path.write_text('{"entries": []}')
+    for split in ("train", "test"):
+        write_picture_folder(tmp_path / "data" / "fields" / split, per_label=2)
+    monkeypatch.setattr(
+        embedding_choice, "load_model", lambda _: (build_model(RECIPE), SimpleNamespace(recipe=RECIPE, step=3))
+    )
+    command = ["embedding_choice.py", str(tmp_path / "data"), "run", "--sets", "fields", "--out", str(path)]
+    monkeypatch.setattr(sys, "argv", command)
+    with path.open(encoding="utf-8") as reader:
+        embedding_choice.main()
+        assert json.load(reader) == {"entries": []}
+    assert len(json.loads(path.read_text())["entries"]) == len(embedding_choice.FEATURES) * len(embedding_choice.POWERS)

@@ -1,5 +1,7 @@
 """The trained rows of the quality table: equal terms, and what a run leaves."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import quality_methods
@@ -9,10 +11,10 @@ from quality_measure import FIGURES, RETRIEVAL
 from quality_methods import TRAINED, recipe_of, trained, untrained
 from quality_pictures import PhotographSet
 
-from training.checkpoint import build_model
+from training.checkpoint import build_model, load_model
 from training.embedding import EmbeddingModel, serving_preprocessing
 from training.recipe import recipe_values
-from training.trainer import RunResult
+from training.trainer import RunResult, train
 
 CPU = torch.device("cpu")
 
@@ -64,12 +66,48 @@ def test_untrained_is_what_training_begins_from(each, tmp_path, monkeypatch):
     pixels = each.test.pixels(serving_preprocessing(32))
     seen = []
     monkeypatch.setattr(quality_methods, "measure", lambda _, test_QD, train_ND: seen.append(test_QD) or {})
-    list(untrained(each, 3, CPU))
+    list(untrained(each, 3, CPU, tmp_path / "store"))
     recipe, _ = recipe_of("zero", 3, 48, 24, CPU)
     model = EmbeddingModel.from_lodisc(build_model(recipe), recipe.feature)
     with torch.no_grad():
         expected = model(torch.from_numpy(np.array(pixels)))[0].numpy()
     np.testing.assert_allclose(seen[0], expected, atol=1e-6)
+
+
+def test_the_learnt_stem_is_what_a_run_begins_from_bit_by_bit(each, tmp_path, monkeypatch):
+    models = []
+    embed_with = quality_methods._embed_with
+
+    def keep(each, model, recipe, device, *, patches):
+        assert {parameter.device for parameter in model.parameters()} == {CPU}
+        models.append(model)
+        return embed_with(each, model, recipe, device, patches=patches)
+
+    monkeypatch.setattr(quality_methods, "_embed_with", keep)
+    assert [method for method, _, _ in untrained(each, 3, CPU, tmp_path / "store")] == ["untrained", "learnt_stem"]
+    recipe, _ = recipe_of("drop", 3, 48, len(each.train), CPU)
+    train(recipe, each.train.folder, tmp_path / "run", device=CPU, max_steps=0, quiet=True)
+    begun = load_model(tmp_path / "run")[0].state_dict()
+    learnt = models[1].state_dict()
+    assert begun.keys() == learnt.keys()
+    assert all(torch.equal(learnt[name], begun[name]) for name in begun)
+
+
+def test_the_two_untrained_rows_share_no_weights(each, tmp_path, monkeypatch):
+    """The first is moved to the device and measured there; the stem is learnt where the pictures are."""
+    models = []
+    monkeypatch.setattr(quality_methods, "measure", lambda *_: {})
+
+    def moved(each, model, recipe, device, *, patches):
+        assert {parameter.device for parameter in model.parameters()} == {CPU}
+        models.append(model.to("meta"))
+        return (SimpleNamespace(embedding_ND=None),) * 2
+
+    monkeypatch.setattr(quality_methods, "_embed_with", moved)
+    list(untrained(each, 3, CPU, tmp_path / "store"))
+    assert len({id(module) for model in models for module in model.modules()}) == sum(
+        len(list(model.modules())) for model in models
+    )
 
 
 def test_a_run_that_was_stopped_is_no_result(each, tmp_path, monkeypatch):

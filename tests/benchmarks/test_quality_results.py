@@ -1,14 +1,20 @@
 """The results file: what counts as done, and differences over the seeds that two methods have in common."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import quality
 from quality_measure import FIGURES, RETRIEVAL
+from quality_methods import bundle_name
 from quality_paired import paired_difference
 from quality_results import Results
 
-ABOUT = {"device": "cpu", "date": "2026-01-01", "size": {}}
+from encoder.bundle import Bundle
+
+ABOUT = {"date": "2026-01-01"}
+SIZE = {"lr": 1e-3, "jitter": (0.4, 0.2)}
 
 
 def outcomes(seed, names=FIGURES, num=40):
@@ -18,6 +24,7 @@ def outcomes(seed, names=FIGURES, num=40):
 
 def add(results, method, seed, pictures, drawn, names=FIGURES):
     run = {"set": "cars", "method": method, "seed": seed, "pictures": pictures}
+    results.accept({method}, pictures, SIZE, "cpu")
     return results.add(run, outcomes(drawn, names), ABOUT)
 
 
@@ -62,6 +69,66 @@ def test_differences_are_over_the_seeds_in_common_and_of_as_many_pictures(tmp_pa
     assert (told["value"], told["low"], told["high"]) == pytest.approx(
         (expected.value, expected.low, expected.high), abs=2e-5
     )
-    run = {"set": "monkeys", "method": "drop", "seed": 0, "pictures": 1280}
-    results.add(run, outcomes(30), ABOUT)
-    assert results.document["differences"] == []  # nothing else has seen 1,280 pictures, on no set
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ((64, SIZE, "cpu"), "pictures 640, these would be with 64; choose another --out"),
+        ((640, {**SIZE, "lr": 2e-3}, "cpu"), "size .*0.001.* these would be with .*0.002.*--out"),
+        ((640, SIZE, "cuda"), "device cpu, these would be with cuda; .*--out"),
+    ],
+)
+def test_runs_of_other_settings_are_refused_and_the_file_stays(tmp_path, settings, message):
+    path = tmp_path / "quality.json"
+    for method, pictures in (("learnt_stem", 0), ("moco_v3", 640)):
+        add(Results(path), method, 0, pictures, 1)
+    before = path.read_bytes()
+    assert json.loads(before)["differences"]
+    results = Results(path)
+    with pytest.raises(SystemExit, match=message):
+        results.accept({"drop", "colour_histogram"}, *settings)
+    results.accept({"colour_histogram"}, *settings)  # of these no setting matters
+    results.accept({"untrained"}, 64, SIZE, "cpu")
+    results.accept({"drop"}, 640, SIZE, "cpu")
+    results.add({"set": "cars", "method": "bundle_demo", "seed": 0, "pictures": 0, "bundle": "a"}, outcomes(1), ABOUT)
+    kept = json.loads(path.read_text())
+    assert {name: kept[name] for name in ("pictures", "size", "device")} == {
+        "pictures": 640, "size": {"lr": 1e-3, "jitter": [0.4, 0.2]}, "device": "cpu",
+    }  # fmt: skip
+
+
+def test_a_file_without_trained_runs_takes_the_settings_of_the_command(tmp_path):
+    results = Results(tmp_path / "quality.json")
+    add(results, "untrained", 0, 0, 1)
+    results.accept({"drop"}, 64, {"lr": 1}, "cuda")
+    assert {name: results.document[name] for name in ("pictures", "size", "device")} == {
+        "pictures": 64, "size": {"lr": 1}, "device": "cuda",
+    }  # fmt: skip
+
+
+def test_a_bundle_takes_the_place_of_every_row_of_the_one_before(tmp_path):
+    results = Results(tmp_path / "quality.json")
+    run = {"set": "cars", "method": "bundle_demo", "seed": 0, "pictures": 0}
+    for name, method, bundle in (
+        ("cars", "bundle_demo", "old"),
+        ("cars", "bundle_demo_rerank", "old"),
+        ("monkeys", "bundle_demo_rerank", "old"),
+        ("cars", "bundle_demo", "new"),
+    ):
+        results.add({**run, "set": name, "method": method, "bundle": bundle}, outcomes(1), ABOUT)
+    kept = [(one["set"], one["method"], one["bundle"]) for one in results.document["runs"]]
+    assert kept == [("monkeys", "bundle_demo_rerank", "old"), ("cars", "bundle_demo", "new")]
+
+
+def test_an_old_reranked_row_is_measured_again_though_the_first_is_new(tmp_path, tiny_bundle):
+    bundle = Bundle.open(tiny_bundle)
+    name = bundle_name(bundle)
+    args = SimpleNamespace(bundle=tiny_bundle, threads=1)
+    results, sets = Results(tmp_path / "quality.json"), [SimpleNamespace(name="cars")]
+    run = {"set": "cars", "method": name, "seed": 0, "pictures": 0, "bundle": bundle.manifest.id}
+    assert len(list(quality._bundle_runs(args, sets, results))) == 1
+    results.add(run, outcomes(1), ABOUT)
+    assert list(quality._bundle_runs(args, sets, results)) == []
+    results.add({**run, "method": f"{name}_rerank", "bundle": "old"}, outcomes(1, RETRIEVAL), ABOUT)
+    assert len(list(quality._bundle_runs(args, sets, results))) == 1

@@ -232,6 +232,15 @@ def test_wrong_words_are_one_clear_line_and_exit_code_2(tmp_path, capsys, words,
     assert message in err
 
 
+def test_a_recipe_of_another_layout_is_refused_before_packing(data, tmp_path, capsys):
+    recipe = tmp_path / "published.toml"
+    recipe.write_text(RECIPE + 'layout = "caltech101"\n')
+    code, _, err = lodisc(capsys, "--data", data, "--out", tmp_path / "out", "--recipe", recipe)
+    assert code == 2
+    assert "has layout 'caltech101', but packs are folders whose sub-folders are labels; take layout out" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_without_test_pictures_is_trained_and_says_that_nothing_was_measured(data, tmp_path, capsys):
     words = ("--data", data / "fields" / "train", "--out", tmp_path / "out", "--recipe", data.parent / "tiny.toml")
     code, out, err = lodisc(capsys, *words, "--epochs", 2, "--no-int8", "--quiet")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import tarfile
 
 import numpy as np
@@ -34,8 +35,8 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def pack(data, out, **settings):
-    return pack_sets(find_sets(data), PackSettings(**{"short_side": 48, **settings}), out)
+def pack(data, out, tell=lambda _: None, **settings):
+    return pack_sets(find_sets(data), PackSettings(**{"short_side": 48, **settings}), out, tell=tell)
 
 
 def tar_names(folder, index, part):
@@ -233,3 +234,52 @@ def test_what_cannot_be_asked_for(data, tmp_path):
     pack(data / "africa" / "train", tmp_path / "packs")
     with pytest.raises(SourceError, match="has no test packs"):
         unpack(tmp_path / "packs", "test", tmp_path / "out")
+
+
+def test_a_gallery_without_labels_is_refused_before_anything_is_encoded(data, tmp_path):
+    for path in list((data / "africa" / "train").rglob("*.png")):
+        path.rename(data / "africa" / "train" / path.name)
+    told = []
+    with pytest.raises(ConfigError, match=r"names africa, but no picture in .*train lies in a sub-folder"):
+        pack(data, tmp_path / "packs", told.append, gallery_is_train=("africa",))
+    assert told == []
+
+
+def test_a_set_that_cannot_be_measured_is_told_before_anything_is_encoded(data, tmp_path):
+    """A rate of right answers over one label, or over no pair, would be found wanting only after training."""
+    for label in ("Quagga", "Okapi"):
+        shutil.rmtree(data / "africa" / "test" / label)
+    write_set(data / "asia")
+    for _ in range(2):
+        told = []
+        pack(data, tmp_path / "packs", told.append)
+        assert told[0] == (
+            "warning: africa will not be measured: all that is asked for or searched is labelled 'Zebrafink', so every "
+            "answer would be right"
+        )
+        assert not any("asia will not" in line for line in told)
+    told = []
+    pack(data, tmp_path / "packs", told.append, gallery_is_train=("africa",))  # there are other labels in train
+    assert not any("will not be measured" in line for line in told)
+
+
+def test_fewer_packs_than_parts_are_refused_before_anything_is_encoded(data, tmp_path):
+    told = []
+    with pytest.raises(ConfigError, match="--packs is 1, but training and test pictures never share a pack: .* 2"):
+        pack(data, tmp_path / "packs", told.append, max_packs=1)
+    assert told == []
+    shutil.rmtree(data / "africa" / "test")
+    assert len(pack(data, tmp_path / "packs", max_packs=1).packs) == 1
+
+
+def test_the_quality_is_estimated_part_by_part(tmp_path):
+    """Two packs hold all pictures together, but the training pictures need one and a half of them."""
+    data = write_set(tmp_path / "data" / "africa", per_label=30).parent
+    for path in sorted((data / "africa" / "test").rglob("*.png"))[::2]:
+        path.unlink()
+    for path in sorted((data / "africa" / "train").rglob("*.png"))[:45]:
+        shutil.copyfile(path, path.with_name(f"again-{path.name}"))
+    told = []
+    index = pack(data, tmp_path / "packs", told.append, pack_bytes=220_000, max_packs=2)
+    assert [len(index.of(part)) for part in ("train", "test")] == [1, 1]
+    assert sum(line.startswith("encoding") for line in told) == 1  # the estimate was right at once

@@ -33,9 +33,21 @@ def test_one_set_and_one_folder_of_pictures(data):
 def test_faults(data, tmp_path):
     with pytest.raises(SourceError, match="does not exist"):
         find_sets(tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match="no set ships; it holds cars"):
+    with pytest.raises(ConfigError, match="no set ships; it holds apes, cars"):
         find_sets(data, ["cars", "ships"])
+    with pytest.raises(ConfigError, match="no set cras; it holds apes, cars"):
+        find_sets(data, ["cras"])
     write_picture_folder(data / "loose")
     with pytest.raises(SourceError, match="loose has no train/.*--sets"):
         find_sets(data)
     assert [each.name for each in find_sets(data, ["apes", "cars"])] == ["apes", "cars"]
+
+
+def test_sets_with_test_pictures_alone_are_not_trained_on(tmp_path):
+    for name in ("cars", "apes"):
+        write_picture_folder(tmp_path / "data" / name / "test")
+    for folder in (tmp_path / "data", tmp_path / "data" / "apes"):
+        with pytest.raises(SourceError, match="apes has test/, but no train/"):
+            find_sets(folder)
+    with pytest.raises(SourceError, match="cars has test/, but no train/"):
+        find_sets(tmp_path / "data", ["cars"])

@@ -62,6 +62,16 @@ def test_the_first_filters_are_the_principal_directions_in_both_signs():
     np.testing.assert_allclose(response.mean(axis=0), 0, atol=1e-4)
 
 
+def test_the_largest_part_of_a_direction_is_positive():
+    """eigh leaves the sign open, and with it what the next layer sees: another machine would begin elsewhere."""
+    vit = build_vit("nano", image_size=32, patch_size=8, stem="conv")
+    learn_stem(vit, smooth_pictures(), seed=0)
+    assert isinstance(vit.patch_embed, ConvStem)
+    first = vit.patch_embed.layers[0].weight.detach().flatten(1)
+    for filters in (first[: len(first) // 2][:27], vit.patch_embed.proj.weight.detach().flatten(1)[:64]):
+        assert all(one[one.abs().argmax()] > 0 for one in filters)
+
+
 def test_it_is_the_same_for_the_same_seed_and_finite_for_pictures_all_the_same():
     grey = torch.zeros(3, 3, 32, 32)
     states = []
