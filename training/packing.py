@@ -3,7 +3,6 @@
 The same pictures and settings give the same packs, byte for byte, on one version of Pillow.
 """
 
-import hashlib
 import io
 import json
 import logging
@@ -11,17 +10,15 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from encoder.errors import ConfigError, PictureError, SourceError
-from encoder.picture_files import folder_label, list_pictures
 from encoder.preprocessing import decode_picture, read_picture
-from training.measurable import why_not_measurable
+from training.pack_sources import PackSettings, Source, checked_files, fingerprint_of, sources_of
 from training.pack_writer import TAR_BLOCK, TAR_END, PackWriter
 from training.packs import (
     FORMAT_VERSION,
@@ -43,48 +40,6 @@ DEFAULT_QUALITY = 90
 QUALITIES = (20, 95)  # least and greatest that a search tries
 NUM_SAMPLE = 200
 NUM_NAMED = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class PackSettings:
-    """How to pack.
-
-    Attributes:
-        short_side: larger pictures are shrunk to this, in pixels.
-        labelled: keep the labels of training pictures.
-        gallery_is_train: sets whose test pictures are searched in their training pictures.
-        pack_bytes: most bytes of a pack.
-        max_packs: most packs, which decides the quality; None for as many as the quality takes.
-        quality: of WebP; `DEFAULT_QUALITY` if None and `max_packs` is too.
-    """
-
-    short_side: int
-    labelled: bool = False
-    gallery_is_train: Sequence[str] = ()
-    pack_bytes: int = 55_000_000
-    max_packs: int | None = None
-    quality: int | None = None
-
-
-@dataclass(frozen=True)
-class _File:
-    """A picture file of a set."""
-
-    of: PictureSet
-    part: str
-    path: Path
-    label: str | None
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A picture to be packed."""
-
-    path: Path
-    set_name: str
-    part: str
-    label: str | None
-    content: bytes  # hash of the file
 
 
 def pack_sets(
@@ -109,17 +64,8 @@ def pack_sets(
         ConfigError: the pictures do not fit as asked, a gallery set is not one of the sets or has no labels, or there
             are other packs that may not be replaced.
     """
-    _check(sets, settings)
-    files = [
-        _File(each, part, path, folder_label(root, path))
-        for each in sets
-        for part, root in _parts(each)
-        for path in list_pictures(root)
-    ]
-    _require_a_pack_a_part(settings, files)
-    for line in _not_measurable(sets, settings, files):
-        tell(line)
-    fingerprint = _fingerprint(settings, files)
+    files = checked_files(sets, settings, tell)
+    fingerprint = fingerprint_of(settings, files)
     found = _whole_packs(folder)
     if found is not None and found.fingerprint == fingerprint:
         tell(f"the packs in {folder} are of these pictures already")
@@ -130,7 +76,7 @@ def pack_sets(
             "choose another --out, or leave out --data to go on with them"
         )
     tell(f"reading {len(files)} pictures of {', '.join(each.name for each in sets)}")
-    sources, num_unlabelled = _sources(files)
+    sources, num_unlabelled = sources_of(files)
     quality = _first_quality(sources, settings, tell)
     folder.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -167,88 +113,7 @@ def _whole_packs(folder: Path) -> PackIndex | None:
     return index
 
 
-def _check(sets: Sequence[PictureSet], settings: PackSettings) -> None:
-    for name in settings.gallery_is_train:
-        found = [each for each in sets if each.name == name]
-        if not found or found[0].test is None:
-            raise ConfigError(f"--train-gallery names {name}, which is no set with a test/ folder here")
-    if settings.quality is not None and settings.max_packs is not None:
-        raise ConfigError("--quality and --packs exclude each other: the number of packs decides the quality")
-
-
-def _parts(each: PictureSet) -> Iterator[tuple[str, Path]]:
-    yield "train", each.train
-    if each.test is not None:
-        yield "test", each.test
-
-
-def _require_a_pack_a_part(settings: PackSettings, files: Sequence[_File]) -> None:
-    parts = {
-        file.part
-        for file in files
-        if file.part == "train" or file.label is not None or file.of.name in settings.gallery_is_train
-    }
-    if settings.max_packs is not None and settings.max_packs < len(parts):
-        raise ConfigError(
-            f"--packs is {settings.max_packs}, but training and test pictures never share a pack: allow at least "
-            f"{len(parts)}"
-        )
-
-
-def _not_measurable(sets: Sequence[PictureSet], settings: PackSettings, files: Sequence[_File]) -> Iterator[str]:
-    """A warning of each set whose test pictures cannot be measured: else that would come out only after training.
-
-    Raises:
-        ConfigError: a set is to be searched in training pictures without a label.
-    """
-    for each in sets:
-        train, test = (
-            [file.label for file in files if file.of is each and file.part == part and file.label is not None]
-            for part in PARTS
-        )
-        is_gallery = each.name in settings.gallery_is_train
-        if is_gallery and not train:
-            raise ConfigError(
-                f"--train-gallery names {each.name}, but no picture in {each.train} lies in a sub-folder, so none has "
-                "a label to be found by; give it one sub-folder a label, or leave it out of --train-gallery"
-            )
-        reason = why_not_measurable(test, train if is_gallery else None)
-        if each.test is not None and reason:
-            yield f"warning: {each.name} will not be measured: {reason}"
-
-
-def _fingerprint(settings: PackSettings, files: Sequence[_File]) -> str:
-    stamps = []
-    for file in files:
-        if file.path.exists():
-            name, stat = file.path.relative_to(file.of.train.parent).as_posix(), file.path.stat()
-            stamps.append([file.of.name, file.part, name, stat.st_size, stat.st_mtime_ns])
-    return hashlib.sha256(json.dumps([asdict(settings), stamps]).encode()).hexdigest()
-
-
-def _sources(files: Sequence[_File]) -> tuple[list[_Source], int]:
-    """The pictures in the order of their content, set by set, and how many test pictures have no label."""
-
-    def content(path: Path) -> bytes:
-        try:
-            return hashlib.sha256(read_picture(path)).digest()
-        except (PictureError, SourceError):
-            return b""  # told when it cannot be decoded
-
-    used = [file for file in files if file.part == "train" or file.label is not None]
-    num_unlabelled = len(files) - len(used)
-    if num_unlabelled:
-        logger.warning("left out %d test pictures that are in no sub-folder, so have no label", num_unlabelled)
-    with ThreadPoolExecutor() as pool:
-        hashes = pool.map(content, [file.path for file in used])
-        sources = [
-            _Source(file.path, file.of.name, file.part, file.label, digest)
-            for file, digest in zip(used, hashes, strict=True)
-        ]
-    return sorted(sources, key=lambda one: (PARTS.index(one.part), one.set_name, one.content, one.path)), num_unlabelled
-
-
-def _first_quality(sources: Sequence[_Source], settings: PackSettings, tell: Callable[[str], None]) -> int:
+def _first_quality(sources: Sequence[Source], settings: PackSettings, tell: Callable[[str], None]) -> int:
     """The quality asked for; or by bisection the greatest at which samples of each part say that the packs suffice."""
     if settings.max_packs is None:
         return settings.quality or DEFAULT_QUALITY
@@ -273,7 +138,7 @@ def _first_quality(sources: Sequence[_Source], settings: PackSettings, tell: Cal
     return low
 
 
-def _encode(source: _Source, short_side: int, quality: int) -> bytes | None:
+def _encode(source: Source, short_side: int, quality: int) -> bytes | None:
     """The picture as WebP without metadata; None if it cannot be decoded."""
     try:
         data = read_picture(source.path)
@@ -293,10 +158,10 @@ def _encode(source: _Source, short_side: int, quality: int) -> bytes | None:
 
 
 def _write(
-    sources: Sequence[_Source], settings: PackSettings, quality: int, folder: Path
-) -> tuple[list[_Source], int, list[PackFile]]:
+    sources: Sequence[Source], settings: PackSettings, quality: int, folder: Path
+) -> tuple[list[Source], int, list[PackFile]]:
     """Encode all and write them; what was packed, how many could not be, and the packs."""
-    packed: list[_Source] = []
+    packed: list[Source] = []
     failed: list[Path] = []
     packs: list[PackFile] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -326,7 +191,7 @@ def _write(
     return packed, len(failed), packs
 
 
-def _member_name(source: _Source, number: int, labelled: bool) -> str:
+def _member_name(source: Source, number: int, labelled: bool) -> str:
     if source.label is None or (source.part == "train" and not labelled):
         return f"{source.part}/{source.set_name}-{number:06d}.webp"
     return f"{source.part}/{source.set_name}/{source.label}/{number:06d}.webp"
@@ -348,7 +213,7 @@ def _report_failed(failed: Sequence[Path], num_all: int) -> None:
         logger.warning("left out %d more", len(failed) - NUM_NAMED)
 
 
-def _packed_set(each: PictureSet, packed: Sequence[_Source], settings: PackSettings) -> PackedSet:
+def _packed_set(each: PictureSet, packed: Sequence[Source], settings: PackSettings) -> PackedSet:
     num_train, num_test = (sum(one.set_name == each.name and one.part == part for one in packed) for part in PARTS)
     return PackedSet(each.name, num_train, num_test, each.name in settings.gallery_is_train)
 

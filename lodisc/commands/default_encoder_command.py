@@ -127,7 +127,7 @@ def _check(args: argparse.Namespace) -> None:
 def _pack(args: argparse.Namespace) -> None:
     packing, packs = _room("training.packing"), args.out / "packs"
     recipe = _recipe(args)
-    settings = packing.PackSettings(
+    settings = _room("training.pack_sources").PackSettings(
         short_side=args.short_side or _room("training.pictures").stored_side(recipe.image_size),
         labelled=_room("training.packed_training").reads_labels(recipe),
         gallery_is_train=tuple(args.train_gallery),

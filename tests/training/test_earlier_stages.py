@@ -14,8 +14,9 @@ from training.checkpoint import CHECKPOINT_NAME, read_state
 from training.earlier_stages import NOTE_NAME, earlier_stages
 from training.embedders import labelled_pictures, run_embedders
 from training.figures import measure_run
+from training.pack_sources import PackSettings
 from training.packed_training import train_packs
-from training.packing import PackSettings, pack_sets
+from training.packing import pack_sets
 from training.packs import read_index
 from training.picture_sets import find_sets
 from training.recipe import Recipe

@@ -13,8 +13,9 @@ from encoder.errors import ConfigError
 from training.checkpoint import CHECKPOINT_NAME, read_state
 from training.epoch_fitting import FittedEpochs, fit_epochs
 from training.moved_run import say_where_pictures_lie
+from training.pack_sources import PackSettings
 from training.packed_training import NOTE_NAME, train_packs
-from training.packing import PackSettings, pack_sets
+from training.packing import pack_sets
 from training.packs import read_index
 from training.picture_sets import find_sets
 from training.recipe import Recipe

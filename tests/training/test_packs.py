@@ -12,7 +12,8 @@ from PIL import Image
 
 from encoder.errors import ConfigError, SourceError
 from training.layouts import list_split
-from training.packing import PackSettings, pack_sets
+from training.pack_sources import PackSettings
+from training.packing import pack_sets
 from training.packs import gallery_labels, read_index, unpack
 from training.picture_sets import find_sets
 

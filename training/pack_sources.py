@@ -1,0 +1,161 @@
+"""What is to be packed: the picture files of some sets, checked against how they are to be packed."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from encoder.errors import ConfigError, PictureError, SourceError
+from encoder.picture_files import folder_label, list_pictures
+from encoder.preprocessing import read_picture
+from training.measurable import why_not_measurable
+from training.packs import PARTS
+from training.picture_sets import PictureSet
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackSettings:
+    """How to pack.
+
+    Attributes:
+        short_side: larger pictures are shrunk to this, in pixels.
+        labelled: keep the labels of training pictures.
+        gallery_is_train: sets whose test pictures are searched in their training pictures.
+        pack_bytes: most bytes of a pack.
+        max_packs: most packs, which decides the quality; None for as many as the quality takes.
+        quality: of WebP; the packing's own if None and `max_packs` is too.
+    """
+
+    short_side: int
+    labelled: bool = False
+    gallery_is_train: Sequence[str] = ()
+    pack_bytes: int = 55_000_000
+    max_packs: int | None = None
+    quality: int | None = None
+
+
+@dataclass(frozen=True)
+class File:
+    """A picture file of a set."""
+
+    of: PictureSet
+    part: str
+    path: Path
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to be packed."""
+
+    path: Path
+    set_name: str
+    part: str
+    label: str | None
+    content: bytes  # hash of the file
+
+
+def checked_files(sets: Sequence[PictureSet], settings: PackSettings, tell: Callable[[str], None]) -> list[File]:
+    """The files of some sets; what of them cannot be measured later is told.
+
+    Raises:
+        ConfigError: they cannot be packed as asked.
+    """
+    _check(sets, settings)
+    files = [
+        File(each, part, path, folder_label(root, path))
+        for each in sets
+        for part, root in _parts(each)
+        for path in list_pictures(root)
+    ]
+    _require_a_pack_a_part(settings, files)
+    for line in _not_measurable(sets, settings, files):
+        tell(line)
+    return files
+
+
+def fingerprint_of(settings: PackSettings, files: Sequence[File]) -> str:
+    """SHA-256, hex, of the settings and of name, size and time of change of every file."""
+    stamps = []
+    for file in files:
+        if file.path.exists():
+            name, stat = file.path.relative_to(file.of.train.parent).as_posix(), file.path.stat()
+            stamps.append([file.of.name, file.part, name, stat.st_size, stat.st_mtime_ns])
+    return hashlib.sha256(json.dumps([asdict(settings), stamps]).encode()).hexdigest()
+
+
+def sources_of(files: Sequence[File]) -> tuple[list[Source], int]:
+    """The pictures in the order of their content, set by set, and how many test pictures have no label."""
+
+    def content(path: Path) -> bytes:
+        try:
+            return hashlib.sha256(read_picture(path)).digest()
+        except (PictureError, SourceError):
+            return b""  # told when it cannot be decoded
+
+    used = [file for file in files if file.part == "train" or file.label is not None]
+    num_unlabelled = len(files) - len(used)
+    if num_unlabelled:
+        logger.warning("left out %d test pictures that are in no sub-folder, so have no label", num_unlabelled)
+    with ThreadPoolExecutor() as pool:
+        hashes = pool.map(content, [file.path for file in used])
+        sources = [
+            Source(file.path, file.of.name, file.part, file.label, digest)
+            for file, digest in zip(used, hashes, strict=True)
+        ]
+    return sorted(sources, key=lambda one: (PARTS.index(one.part), one.set_name, one.content, one.path)), num_unlabelled
+
+
+def _check(sets: Sequence[PictureSet], settings: PackSettings) -> None:
+    for name in settings.gallery_is_train:
+        found = [each for each in sets if each.name == name]
+        if not found or found[0].test is None:
+            raise ConfigError(f"--train-gallery names {name}, which is no set with a test/ folder here")
+    if settings.quality is not None and settings.max_packs is not None:
+        raise ConfigError("--quality and --packs exclude each other: the number of packs decides the quality")
+
+
+def _parts(each: PictureSet) -> Iterator[tuple[str, Path]]:
+    yield "train", each.train
+    if each.test is not None:
+        yield "test", each.test
+
+
+def _require_a_pack_a_part(settings: PackSettings, files: Sequence[File]) -> None:
+    parts = {
+        file.part
+        for file in files
+        if file.part == "train" or file.label is not None or file.of.name in settings.gallery_is_train
+    }
+    if settings.max_packs is not None and settings.max_packs < len(parts):
+        raise ConfigError(
+            f"--packs is {settings.max_packs}, but training and test pictures never share a pack: allow at least "
+            f"{len(parts)}"
+        )
+
+
+def _not_measurable(sets: Sequence[PictureSet], settings: PackSettings, files: Sequence[File]) -> Iterator[str]:
+    """A warning of each set whose test pictures cannot be measured: else that would come out only after training.
+
+    Raises:
+        ConfigError: a set is to be searched in training pictures without a label.
+    """
+    for each in sets:
+        train, test = (
+            [file.label for file in files if file.of is each and file.part == part and file.label is not None]
+            for part in PARTS
+        )
+        is_gallery = each.name in settings.gallery_is_train
+        if is_gallery and not train:
+            raise ConfigError(
+                f"--train-gallery names {each.name}, but no picture in {each.train} lies in a sub-folder, so none has "
+                "a label to be found by; give it one sub-folder a label, or leave it out of --train-gallery"
+            )
+        reason = why_not_measurable(test, train if is_gallery else None)
+        if each.test is not None and reason:
+            yield f"warning: {each.name} will not be measured: {reason}"
