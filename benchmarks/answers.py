@@ -65,6 +65,7 @@ def main() -> None:
     by = {"bundle": manifest.id, "bundle_name": manifest.name}
     with tempfile.TemporaryDirectory() as folder:
         work = args.work or Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
         for name in args.sets:
             each = open_set(name, args.data, args.bundle, work)
             found = result["sets"].setdefault(name, {})
