@@ -34,8 +34,7 @@ WANTED_SHARE = 0.95  # of right ones among the findings, by the bound above
 LEAST_FOUND = 0.4  # share of the planted wrong labels that a threshold must find, or it tells nothing about them
 CAUTION = 0.1  # standard errors, beside one item, by which a count is taken to be higher
 LEAST_TOLD_APART = 0.5
-# Measured with planted wrong labels on drawn insects and photographs of groceries, as were the three above, there and on
-# flowers.
+# Chosen with planted wrong labels on drawn insects and photographs of groceries; the caution on those of flowers too.
 DOUBT = 0.3
 SELDOM = 0.015  # share of a label's items that are nearer to one other label, at which there is doubt
 # Stored vectors have half precision: closer than this they are equal.
