@@ -87,15 +87,15 @@ def read_picture(path: Path) -> bytes:
     """The bytes of a picture file.
 
     Raises:
-        SourceError: there is no such file, or it is a folder.
-        UndecodablePictureError: it is there but cannot be read.
+        SourceError: there is no such file.
+        UndecodablePictureError: it is there but cannot be read, or is a folder.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise SourceError(f"picture {path} does not exist") from error
     except IsADirectoryError as error:
-        raise SourceError(f"{path} is a folder; name the picture in it") from error
+        raise UndecodablePictureError(f"{path} is a folder; name the picture in it") from error
     except OSError as error:
         raise UndecodablePictureError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a null byte, or what the file system cannot spell

@@ -166,7 +166,7 @@ def test_files_that_cannot_be_read(tmp_path):
     assert read_picture(tmp_path / "x.png") == b"content"
     with pytest.raises(SourceError, match="does not exist"):
         read_picture(tmp_path / "none.png")
-    with pytest.raises(UndecodablePictureError, match="Is a directory"):
+    with pytest.raises(UndecodablePictureError, match="is a folder; name the picture in it"):
         read_picture(tmp_path)
     with pytest.raises(UndecodablePictureError, match="Not a directory"):
         read_picture(tmp_path / "x.png" / "y.png")

@@ -198,7 +198,7 @@ def test_a_collection_made_anew_takes_nothing_from_who_had_the_older_one_open(tm
 def test_without_the_client_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "store.json").write_text('{"store": "milvus://127.0.0.1:1/photos"}')
     monkeypatch.setattr("index.open_catalogue.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install '\.\[milvus\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -e '\.\[milvus\]'"):
         open_catalogue(tmp_path)
 
 
