@@ -45,7 +45,19 @@ def answers() -> str:
                 f"| {figures['coverage']:.0%} | {sure} | {found['unknown']['auroc']:.2f} "
                 f"| {found['unknown']['false_acceptance']:.0%} | {found['unknown']['known_rejected']:.0%} |"
             )
-    return "\n".join([*lines, "", bundles()])
+    return "\n".join([*lines, "", bundles(), "", by_questions()])
+
+
+def by_questions() -> str:
+    """What calibrating by new pictures is worth, at each set's finest rank."""
+    cells = []
+    for name, found in _sets("vote").items():
+        figures = next(iter(found["vote"]["half of the test pictures"]["on new pictures"].values()))
+        cells.append(f"{name} {figures['ece']:.3f} (of perfect ones {figures['ece_by_chance']:.3f})")
+    return (
+        "Calibrated by half of the test pictures (`--questions`) and asked the other half, the error at the finest rank "
+        f"is: {', '.join(cells)}."
+    )
 
 
 def photographs() -> str:
