@@ -55,8 +55,8 @@ def by_questions() -> str:
         figures = next(iter(found["vote"]["half of the test pictures"]["on new pictures"].values()))
         cells.append(f"{name} {figures['ece']:.3f} (of perfect ones {figures['ece_by_chance']:.3f})")
     return (
-        "Calibrated by half of the test pictures (`--questions`) and asked the other half, the error at the finest rank "
-        f"is: {', '.join(cells)}."
+        "Calibrated by half of the test pictures (`--questions`) and asked the other half, the error at the finest "
+        f"rank is: {', '.join(cells)}."
     )
 
 
