@@ -28,8 +28,6 @@ from index.answers.reranking import CANDIDATES, combined, local_scores
 from index.evaluation_items import EvaluatedItems, read_items
 from index.sqlite_catalogue import SqliteCatalogue
 
-DEMO = Path(__file__).parent.parent / "bundles" / "demo"
-RANKS = ("species", "genus")
 MAX_QUESTIONS = 1000
 REPEATS = 50
 

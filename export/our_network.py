@@ -119,12 +119,11 @@ def _architecture(recipe: Recipe) -> dict[str, Any]:
 
 
 def _trained_on(state: RunState) -> str:
-    epochs = state.step / max(1, state.num_pictures // state.recipe.pictures_per_step)
     data = _data_name(Path(state.data))
     pictures = f"pictures of {data} and their labels"
     if state.recipe.supervision == "none":
         pictures = f"unlabelled pictures of {data}"
-    return f"{state.num_pictures} {pictures}, {epochs:.0f} epochs, {state.seconds / 60:.0f} minutes"
+    return f"{state.num_pictures} {pictures}, {state.epochs:.0f} epochs, {state.seconds / 60:.0f} minutes"
 
 
 def _data_name(data: Path) -> str:
