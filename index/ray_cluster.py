@@ -10,15 +10,17 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from encoder.errors import ClusterError, ConfigError, MissingExtraError
 
-# Read by Ray when it is imported.
+# Read by Ray when it is imported, and when it starts its first process, for which it would wait 30 seconds only.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "60")
 
 try:
+    import psutil
     import ray
     import ray.data
 except ImportError as error:
@@ -26,6 +28,9 @@ except ImportError as error:
 
 MAX_LOCAL_ACTORS = 4  # each holds the encoder in memory; see index.division
 OBJECT_STORE_BYTES = 1 << 30
+# Ray's processes wait 15 to 30 seconds for one another, and not all of these times are settings: a start on a machine
+# that is busy for a moment would fail.
+START_ATTEMPTS = 3
 CONNECT_TIMEOUT_S = 10.0
 # If nothing at all is done for so long, other jobs have the cluster, or it is broken.
 NO_PROGRESS_TIMEOUT_S = 1800.0
@@ -59,8 +64,7 @@ def cluster(address: str | None, *, actors: int | None, num_threads: int | None)
             division = _division(cores, actors or min(cores, MAX_LOCAL_ACTORS))
             # Logical cores: reading tasks must find one while all actors are there, or nothing would ever begin.
             logical = max(division.actors * division.threads + 1, os.cpu_count() or 1)
-            _start(stack.enter_context(tempfile.TemporaryDirectory(prefix="lodisc-ray-", dir="/tmp")), logical)
-            stack.callback(ray.shutdown)
+            stack.enter_context(_started(logical))
         else:
             _connect(address)
             stack.callback(ray.shutdown)
@@ -78,15 +82,44 @@ def _division(cores: int, actors: int) -> Division:
     return Division(actors, max(1, cores // actors))
 
 
-def _start(folder: str, logical_cores: int) -> None:
-    try:
-        ray.init(
-            address="local", num_cpus=logical_cores, include_dashboard=False, log_to_driver=False,
-            logging_level=logging.ERROR, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder,
-        )  # fmt: skip
-    except (OSError, RuntimeError, ValueError) as error:
-        ray.shutdown()
-        raise ClusterError(f"Ray does not start on this machine: {_reason(error)}") from error
+@contextmanager
+def _started(logical_cores: int) -> Iterator[None]:
+    """Ray's processes on this machine, in a folder of their own.
+
+    Raises:
+        ClusterError: they did not start, START_ATTEMPTS times.
+    """
+    for attempt in range(START_ATTEMPTS):
+        with tempfile.TemporaryDirectory(prefix="lodisc-ray-", dir="/tmp") as folder:
+            try:
+                ray.init(
+                    address="local", num_cpus=logical_cores, include_dashboard=False, log_to_driver=False,
+                    logging_level=logging.ERROR, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder,
+                )  # fmt: skip
+            except Exception as error:  # Ray raises Exception itself when its processes do not find one another
+                ray.shutdown()
+                _kill_processes_of(folder)
+                if attempt + 1 == START_ATTEMPTS:
+                    raise ClusterError(f"Ray does not start on this machine: {_reason(error)}") from error
+                continue
+            try:
+                yield
+            finally:
+                ray.shutdown()
+            return
+
+
+def _kill_processes_of(folder: str) -> None:
+    """End what Ray leaves of a start that failed: it knows its processes only once all have started."""
+    left = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(folder in argument for argument in process.info["cmdline"] or ())
+    ]
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=CONNECT_TIMEOUT_S)
 
 
 def _connect(address: str) -> None:

@@ -1,5 +1,6 @@
 """Bulk indexing by Ray: the same catalogue as by the threads of one process."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -36,6 +37,7 @@ def division():
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), *([paths] if paths else [])])
     try:
         with cluster(None, actors=2, num_threads=2) as division:
+            gc.collect()  # processes of a start that failed would warn within another test
             yield division
     finally:
         os.environ.pop("PYTHONPATH") if paths is None else os.environ.update(PYTHONPATH=paths)
@@ -148,6 +150,45 @@ def test_the_command_leaves_nothing_behind(picture_folder, tiny_bundle, tmp_path
     assert set(Path("/tmp").glob("lodisc-ray-*")) == folders
     assert processes
     assert ray_processes() <= processes
+
+
+START_THAT_FAILS_AT_FIRST = """
+import os, ray, ray.data
+from index import ray_cluster
+
+init = ray.init
+waits = iter({waits})
+
+
+def impatient(**options):
+    os.environ["RAY_gcs_server_port_wait_time_s"] = next(waits)
+    return init(**options)
+
+
+ray.init = impatient
+with ray_cluster.cluster(None, actors=1, num_threads=1):
+    print("started", list(waits))
+"""
+
+
+def start(waits):
+    folders, processes = set(Path("/tmp").glob("lodisc-ray-*")), ray_processes()
+    script = START_THAT_FAILS_AT_FIRST.format(waits=waits)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert set(Path("/tmp").glob("lodisc-ray-*")) <= folders
+    assert ray_processes() <= processes
+    return done
+
+
+def test_a_start_that_takes_too_long_is_tried_again():
+    done = start(["0", "60", "never"])
+    assert (done.returncode, done.stdout) == (0, "started ['never']\n")
+
+
+def test_a_start_that_takes_too_long_each_time_is_told():
+    done = start(["0", "0", "0"])
+    assert done.returncode == 1
+    assert "encoder.errors.ClusterError: Ray does not start on this machine: Timed out" in done.stderr
 
 
 def test_arguments_of_the_other_engine_are_refused(picture_folder, tiny_bundle, tmp_path):
