@@ -235,9 +235,10 @@ class Recipe:
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
         _require(0 <= self.rotation_deg <= 180, "rotation_deg", self.rotation_deg, "in [0, 180]")
         _require(self.jitter[3] <= 0.5 and min(self.jitter) >= 0, "jitter", self.jitter, "at least 0, hue <= 0.5")
+        _require(0 <= self.warmup < 1, "warmup", self.warmup, "in [0, 1): a share of the steps, not epochs")
         for name in ("predictor_dropout", "holdout"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        for name in ("momentum", "warmup", "whitening", "residual_scale", "jitter_prob", "greyscale_prob", "flip_prob"):
+        for name in ("momentum", "whitening", "residual_scale", "jitter_prob", "greyscale_prob", "flip_prob"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         for name in ("blur_prob", "solarise_prob"):
             _require(all(0 <= share <= 1 for share in getattr(self, name)), name, getattr(self, name), "in [0, 1]")

@@ -46,7 +46,7 @@ def learning_rate(step: int, num_steps: int, *, base_lr: float, warmup: float) -
         step: 0-based.
         num_steps: of the whole run.
         base_lr: the peak, already scaled by the batch size.
-        warmup: share of the steps spent rising, in [0, 1].
+        warmup: share of the steps spent rising, in [0, 1).
     """
     num_warmup = warmup * num_steps
     if step < num_warmup:

@@ -48,6 +48,7 @@ def test_whole_numbers_pass_as_floats():
         ({"batch_size": 1}, "hold a negative"),
         ({"temperature": 0.0}, "temperature is 0.0, expected above 0"),
         ({"momentum": 1.5}, r"momentum is 1.5, expected in \[0, 1\]"),
+        ({"warmup": 1}, r"warmup is 1.0, expected in \[0, 1\): a share of the steps, not epochs"),
         ({"crop_min": 0.9, "crop_max": 0.5}, "crop_min is 0.9"),
         ({"stem": "conv", "patch_size": 14, "image_size": 56}, "patch_size is 14, expected a power of two"),
         ({"blur_prob": [0.1, 2.0]}, "blur_prob"),

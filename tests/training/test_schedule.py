@@ -22,10 +22,6 @@ def test_without_warmup_the_peak_is_first():
     assert learning_rate(0, 10, base_lr=1.0, warmup=0.0) == 1.0
 
 
-def test_all_warmup_never_divides_by_zero():
-    assert learning_rate(9, 10, base_lr=1.0, warmup=1.0) == pytest.approx(0.9)
-
-
 def test_momentum_rises_to_one():
     assert momentum_at(0, 50, start=0.99) == pytest.approx(0.99)
     assert momentum_at(25, 50, start=0.99) == pytest.approx(0.995)
