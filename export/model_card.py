@@ -68,7 +68,7 @@ def _lines(manifest: Manifest, sections: str) -> Iterator[str]:
     yield "lodisc index build CATALOGUE --images PICTURES --bundle BUNDLE"
     yield "```"
     yield ""
-    yield f"Pictures unlike {manifest.domain} may find little of use: measure on some of yours with"
+    yield "Pictures of other things than it knows may find little of use: measure on some of yours with"
     yield "`lodisc evaluate BUNDLE --data PICTURES`."
 
 

@@ -16,4 +16,6 @@ def labels_sentence(recipe: Mapping[str, Any]) -> str:
     if recipe.get("holdout", 0) > 0:
         sentence = "the loss read no label; those of the held-out pictures chose the best checkpoint"
     init = str(recipe.get("init", ""))
-    return f"{sentence}; its initial weights ({init.rsplit('/', 1)[-1]}) are another matter" if init else sentence
+    if not init:
+        return sentence
+    return f"{sentence}; whether its initial weights ({init.rsplit('/', 1)[-1]}) saw any is not in its recipe"
