@@ -57,6 +57,27 @@ def candidates(
     return positions_QC
 
 
+def candidates_of_all(
+    index: faiss.Index, queries_QD: NDArray[np.float32], num: int, selection: Selection | None
+) -> NDArray[np.int64]:
+    """As `candidates`, among everything that may be found, however far from the query it lies.
+
+    A walk through a graph ends long before: it only ever comes to what is near. So the codes are gone through instead.
+
+    Raises:
+        RuntimeError: FAISS cannot leave anything out of a search of these codes.
+    """
+    if isinstance(index, faiss.IndexPreTransform):
+        chain: Any = index.chain  # its stubs take this for a list
+        for place in range(chain.size()):
+            queries_QD = faiss.downcast_VectorTransform(chain.at(place)).apply(queries_QD)
+        return candidates_of_all(faiss.downcast_index(index.index), queries_QD, num, selection)
+    if isinstance(index, faiss.IndexRefine):
+        return candidates_of_all(faiss.downcast_index(index.base_index), queries_QD, num, selection)
+    codes = faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
+    return candidates(codes, queries_QD, num, most_effort(codes), selection)
+
+
 def search_parameters(index: faiss.Index, effort: int, selector: faiss.IDSelector | None) -> Any:
     """FAISS's parameters of one search; `effort` is ignored by an index that has none."""
     parameters: Any = faiss  # its Python layer gives these classes keyword arguments that its stubs do not know
@@ -75,7 +96,7 @@ def search_parameters(index: faiss.Index, effort: int, selector: faiss.IDSelecto
 
 
 def most_effort(index: faiss.Index) -> int:
-    """The effort beyond which an index finds nothing more; 1 where it has no such number."""
+    """The effort beyond which looking harder does not pay; 1 where an index has no such number."""
     if isinstance(index, faiss.IndexPreTransform):
         return most_effort(faiss.downcast_index(index.index))
     if isinstance(index, faiss.IndexRefine):

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from index.ann_candidates import FLAT
 from index.ann_choice import Choice, Trial
-from index.ann_search import Selection, candidates, most_effort, search_parameters
+from index.ann_search import Selection, candidates, candidates_of_all, most_effort, search_parameters
 from index.ann_tuning import CANDIDATE_FACTORS, Point, interpolated
 from index.ann_wishes import IndexWishes
 from index.vector_file import SnapshotDamagedError, VectorFile
@@ -159,7 +159,8 @@ class Snapshot:
         """Positions of candidates for one query, at least k wherever there are as many.
 
         Of a selection, k are found among the nearest of all, as deep as it takes: an index tuned for that depth has
-        found nearly all of those, whether little is selected anywhere or nothing around this query.
+        found nearly all of those, whether little is selected anywhere or nothing around this query. Beyond the depths
+        that it was tuned for, all that is selected is looked at.
         """
         count, points = self.info.count, self.info.points
         if selection is None:
@@ -177,7 +178,7 @@ class Snapshot:
                 return nearest[selected][:most]
             depth *= WIDENING
         num = min(most, selection.num_selected)
-        return _valid(candidates(self._index, query_D[None], num, self.most_effort, selection)[0])
+        return _valid(candidates_of_all(self._index, query_D[None], num, selection)[0])
 
     def _nearest(self, query_D: NDArray[np.float32], depth: float) -> NDArray[np.int64]:
         """Candidates for the nearest of all, down to a depth; not fewer than the index was tuned for."""

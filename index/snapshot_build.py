@@ -19,7 +19,7 @@ import numpy as np
 from encoder.errors import CatalogueError, ConfigError
 from index.ann_candidates import FLAT, train_and_fill
 from index.ann_choice import LEAST_APPROXIMATE, choose
-from index.ann_search import Selection, candidates, most_effort
+from index.ann_search import Selection, candidates_of_all
 from index.ann_tuning import DEPTHS, NUM_QUERIES, TIE_COSINE, Point, Truth, exact_truth, harder, tune
 from index.ann_wishes import IndexWishes
 from index.schema import PARTIAL_PREFIX
@@ -135,8 +135,7 @@ def _built(factory: str, vectors: VectorFile, *, asked: bool) -> faiss.Index:
     """The index; what a person asked for and FAISS will not do is that person's error."""
     try:
         index = train_and_fill(factory, vectors)
-        selection = Selection.everything(vectors.count)
-        candidates(index, np.zeros((1, vectors.dim), np.float32), 1, most_effort(index), selection)
+        candidates_of_all(index, np.zeros((1, vectors.dim), np.float32), 1, Selection.everything(vectors.count))
     except RuntimeError as error:
         if not asked:
             raise

@@ -9,7 +9,7 @@ from vector_catalogue import best_cosines, clustered, item_of, put_vectors, reca
 
 from encoder.bundle import Bundle
 from encoder.errors import ConfigError
-from index import ann_choice, snapshot
+from index import ann_choice, ann_search, ann_tuning, snapshot, snapshot_build
 from index.ann_candidates import CANDIDATES
 from index.ann_tuning import exact_truth
 from index.ann_wishes import IndexWishes
@@ -157,7 +157,7 @@ def test_a_factory_that_faiss_does_not_know_is_refused_when_it_is_named(catalogu
     assert catalogue.wishes() == IndexWishes()
 
 
-@pytest.mark.parametrize("factory", ["IVF1000,Flat", "PQ6x4fs"])
+@pytest.mark.parametrize("factory", ["IVF1000,Flat", "PQ6x4fs", "HNSW8_PQ2x4"])
 def test_a_factory_that_cannot_do_it_for_these_vectors_is_told(catalogue, factory):
     """More lists than vectors; no way to leave out what was removed."""
     put_vectors(catalogue, clustered(300))
@@ -275,3 +275,27 @@ def test_a_filter_over_an_approximate_index(catalogue, factory):
             hits += sum(match.score >= best[-1] - 2e-3 for match in matches)
             total += len(best)
         assert hits / total >= 0.9, text
+
+
+@pytest.mark.parametrize("factory", ["HNSW16,SQ8", "HNSW8", "PCA12,HNSW16_SQ8", "HNSW16_SQ8,RFlat", "IVF8,SQ8"])
+def test_a_filter_finds_what_lies_far_from_the_query(catalogue, factory, monkeypatch):
+    """More items than a walk through a graph may look at, and those let through are of another cluster."""
+    monkeypatch.setattr(ann_search, "MAX_EF", 1024)
+    monkeypatch.setattr(snapshot_build, "MEASURED_QUERIES", 20)
+    for depth in ann_tuning.NUM_QUERIES:
+        monkeypatch.setitem(ann_tuning.NUM_QUERIES, depth, 20)
+    vectors = clustered(3000)
+    wanted_N = vectors @ vectors[0] > 0.6
+    truth = {f"i{n}": vector for n, vector in enumerate(vectors) if wanted_N[n]}
+    assert len(truth) > snapshot.FEW
+    catalogue.wish(IndexWishes(faiss=factory))
+    catalogue.put(
+        [replace(item_of(f"i{n}", vectors[n]), metadata={"wanted": int(wanted_N[n])}) for n in range(len(vectors))]
+    )
+    catalogue.compact()
+    hits = 0
+    for query in QUERIES[:20]:
+        matches = catalogue.search(query[None], k=10, filter="wanted == 1")[0]
+        assert len(matches) == 10
+        hits += sum(match.score >= best_cosines(truth, query, 10)[-1] - 2e-3 for match in matches)
+    assert hits >= 0.95 * 10 * 20
