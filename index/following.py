@@ -5,6 +5,7 @@ thread of its own while searches go on, and put in place of the older one betwee
 """
 
 import logging
+import shutil
 import sqlite3
 import threading
 import time
@@ -118,15 +119,22 @@ def last_seq(connection: sqlite3.Connection) -> int:
 
 
 def load_view(path: Path, dim: int) -> View:
-    """The newest snapshot that is whole, and everything else as tail; without one, the whole truth as tail."""
-    snapshot = _newest_whole(path, dim)
-    if snapshot is None:
-        return load_truth(path, dim)
-    with reading(path) as connection:
-        if snapshot.info.seq > last_seq(connection):
-            logger.warning("snapshot %d is ahead of the database and is not used", snapshot.info.seq)
-        else:
-            return follow(View(snapshot.info.seq, snapshot, None, Tail.empty(dim)), connection, dim)
+    """The newest snapshot that is whole, and everything else as tail; without one, the whole truth as tail.
+
+    A snapshot ahead of the database, as after a copy of that was restored, is one of other items. It is removed before
+    the database catches up with it: nobody could tell any more.
+    """
+    while (snapshot := _newest_whole(path, dim)) is not None:
+        ahead = snapshot.info.seq
+        with reading(path) as connection:  # after the snapshot was loaded, so that one of this database is never ahead
+            if ahead <= last_seq(connection):
+                return follow(View(ahead, snapshot, None, Tail.empty(dim)), connection, dim)
+        logger.warning("snapshot %d is ahead of the database; it is removed", ahead)
+        try:
+            shutil.rmtree(path / ANN_DIR / str(ahead))
+        except OSError as error:  # where nobody can write, nothing catches up either
+            logger.warning("snapshot %d cannot be removed, and is not used: %s", ahead, error)
+            break
     return load_truth(path, dim)
 
 

@@ -5,6 +5,7 @@ update is a new row and the removal of the old one, so what a row means never ch
 """
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from index.faults import database_faults
 
 DATABASE_NAME = "catalogue.sqlite"
 LOG_NAMES = (f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm")  # what SQLite keeps beside it while it is open
+ANN_DIR = "ann"  # what is derived of it: see `index.snapshot`
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 10.0
 PARTIAL_PREFIX = ".new-"  # what is being made aside; left behind only by a kill
@@ -90,7 +92,10 @@ def create(path: Path, meta: dict[str, str]) -> None:
             fresh = Path(folder) / DATABASE_NAME
             with database_faults(path):
                 _create_tables(fresh, meta)
-            for name in LOG_NAMES:  # of one that is gone; SQLite would take it for the log of this one
+            # Of one that is gone: SQLite would take its log for that of this one, and a search its snapshot.
+            if (path / ANN_DIR).exists():
+                shutil.rmtree(path / ANN_DIR)
+            for name in LOG_NAMES:
                 (path / name).unlink(missing_ok=True)
             fresh.replace(path / DATABASE_NAME)
         _sync_folder(path)

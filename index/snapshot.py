@@ -28,9 +28,9 @@ from index.ann_choice import Choice, Trial
 from index.ann_search import Selection, candidates, candidates_of_all, most_effort, search_parameters
 from index.ann_tuning import CANDIDATE_FACTORS, Point, interpolated
 from index.ann_wishes import IndexWishes
+from index.schema import ANN_DIR as ANN_DIR
 from index.vector_file import SnapshotDamagedError, VectorFile
 
-ANN_DIR = "ann"
 INDEX_NAME, VECTORS_NAME, ROWS_NAME, INFO_NAME = "index.faiss", "vectors.bin", "rows.npy", "snapshot.json"
 # So few vectors of a snapshot are scored one by one: sooner than an index finds them among all that is gone.
 FEW = 2000

@@ -24,7 +24,7 @@ from encoder.errors import (
     NotFoundError,
     SchemaVersionError,
 )
-from index import following
+from index import following, sqlite_catalogue
 from index.ann_wishes import IndexWishes
 from index.build import open_for_build
 from index.items import NewItem
@@ -244,6 +244,42 @@ def test_a_damaged_snapshot_costs_nothing_but_speed(catalogue, damage, caplog):
         assert reopened.stats().snapshot_kind is None
         reopened.compact()
         assert reopened.stats().snapshot_items == 29
+
+
+def test_a_snapshot_of_a_later_state_is_not_taken_for_that_of_a_restored_copy(catalogue, tmp_path, monkeypatch):
+    """Not even once as much has been written to the copy: under the numbers of the snapshot's rows are other items."""
+    catalogue.put([new_item(f"old{n}", n) for n in range(5)])
+    with sqlite3.connect(catalogue.path / "catalogue.sqlite") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    copy = shutil.copy(catalogue.path / "catalogue.sqlite", tmp_path)
+    monkeypatch.setattr(sqlite_catalogue, "remove_other_snapshots", lambda path, keep: None)  # as if killed before
+    for n in range(5):
+        catalogue.put([new_item(f"lost{n}", 10 + n)])
+        catalogue.compact()
+    catalogue.close()
+    for name in ("catalogue.sqlite-wal", "catalogue.sqlite-shm"):
+        (catalogue.path / name).unlink(missing_ok=True)
+    shutil.copy(copy, catalogue.path)
+    with SqliteCatalogue.open(catalogue.path) as restored:
+        restored.put([new_item(f"new{n}", 20 + n) for n in range(9)])
+        assert restored.stats().snapshot_items == 0
+    with SqliteCatalogue.open(catalogue.path) as reopened:
+        assert [found_ids(reopened, 20 + n, k=1) for n in range(9)] == [[f"new{n}"] for n in range(9)]
+        assert found_ids(reopened, 1, k=1) == ["old1"]
+
+
+def test_a_snapshot_without_its_database_is_not_taken_for_that_of_a_new_one(catalogue, tiny_bundle):
+    catalogue.put([new_item(f"old{n}", n) for n in range(5)])
+    catalogue.compact()
+    catalogue.close()
+    for path in catalogue.path.glob("catalogue.sqlite*"):
+        path.unlink()
+    with open_for_build(catalogue.path, Bundle.open(tiny_bundle)) as made:
+        for n in range(9):
+            made.put([new_item(f"new{n}", 20 + n)])
+    with SqliteCatalogue.open(catalogue.path) as reopened:
+        assert [found_ids(reopened, 20 + n, k=1) for n in range(9)] == [[f"new{n}"] for n in range(9)]
 
 
 def test_a_snapshot_that_another_process_replaces_while_it_is_opened_is_no_damage(catalogue, monkeypatch, caplog):
