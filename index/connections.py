@@ -1,11 +1,14 @@
 """The connections of one process to a catalogue's database: one a thread, opened when the thread first needs it.
 
+That of a thread that has ended is closed when the next one is opened.
+
 They notice when the database has been replaced beneath them (`--fresh`, a deleted folder): old and new are never
 mixed, and no write is acknowledged that went into a deleted file.
 """
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +28,8 @@ class Connections:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()  # of the list
+        self._all: list[tuple[weakref.ref[threading.Thread], sqlite3.Connection]] = []
         self._file = _identity(path)
         self._here()  # keeps the file open, so that its inode is given to no other
 
@@ -50,9 +54,10 @@ class Connections:
 
     def close(self) -> None:
         """Close the connections of all threads."""
-        connections, self._all = self._all, []
+        with self._lock:
+            connections, self._all = self._all, []
         self._local = threading.local()
-        for connection in connections:
+        for _, connection in connections:
             connection.close()
 
     def _here(self) -> sqlite3.Connection:
@@ -65,8 +70,18 @@ class Connections:
         if connection is None:
             connection = connect(self._path)
             self._local.connection = connection
-            self._all.append(connection)  # appending is atomic; `close` takes them all
+            with self._lock:
+                ended = [one for one in self._all if not _lives(one[0])]
+                self._all = [one for one in self._all if one not in ended]
+                self._all.append((weakref.ref(threading.current_thread()), connection))
+            for _, unused in ended:
+                unused.close()
         return connection
+
+
+def _lives(thread: weakref.ref[threading.Thread]) -> bool:
+    found = thread()
+    return found is not None and found.is_alive()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -395,6 +397,21 @@ def test_threads_search_while_one_writes(catalogue):
     for reader in readers:
         reader.join()
     assert faults == []
+
+
+def test_threads_that_have_ended_keep_no_file_open(catalogue):
+    """As with --watch, whose every round has threads of its own; those of the living go on."""
+    catalogue.put([new_item("a", 1)])
+    with ThreadPoolExecutor(1) as living:
+        assert living.submit(catalogue.get, "a").result().id == "a"
+        counts = []
+        for _ in range(10):
+            with ThreadPoolExecutor(4) as pool:
+                assert {item.id for item in pool.map(catalogue.get, ["a"] * 8)} == {"a"}
+            counts.append(len(list(Path("/dev/fd").iterdir())))
+        assert living.submit(catalogue.get, "a").result().id == "a"
+    assert counts[-1] <= counts[0] + 2 * 4  # as many as one more pool has open
+    assert catalogue.get("a").id == "a"
 
 
 class AnySequence(RuleBasedStateMachine):
