@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from index.answers.local_rows import features_for, insert_features
+from index.answers.local_rows import features_for, insert_features, keeps_local
 from index.filter_sql import SqlCondition
 from index.items import Item, NewItem, Record
 from index.ranks import in_order
@@ -65,6 +65,21 @@ def remove(connection: sqlite3.Connection, item_id: str) -> bool:
     connection.execute("DELETE FROM thumbnail WHERE row = ?", (row,))
     connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove')", (row,))
     return True
+
+
+def move(connection: sqlite3.Connection, row: int) -> int:
+    """Give a live item a new row, as an update does, with all that belongs to it, and return that."""
+    moved = connection.execute(
+        f"INSERT INTO item ({_COLUMNS}, deleted) SELECT {_COLUMNS}, 1 FROM item WHERE row = ?", (row,)
+    ).lastrowid
+    assert moved is not None  # an INSERT has one
+    # While both are there: with the removal of an item its local features go, by a trigger.
+    for table in ("embedding", "thumbnail", *(["local"] if keeps_local(connection) else [])):
+        connection.execute(f"UPDATE {table} SET row = ? WHERE row = ?", (moved, row))
+    connection.execute("UPDATE item SET deleted = 1 WHERE row = ?", (row,))
+    connection.execute("UPDATE item SET deleted = 0 WHERE row = ?", (moved,))
+    connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove'), (?, 'add')", (row, moved))
+    return moved
 
 
 def items_of_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, Item]:

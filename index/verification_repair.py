@@ -20,6 +20,7 @@ from index.answers.local_check import drop_faulty
 from index.build import BATCH_SIZE, remove_partials
 from index.division import bulk_encoder
 from index.locks import compacting_alone, writing_alone
+from index.rows import move
 from index.schema import connect, transaction
 from index.snapshot import newest_snapshot
 from index.snapshot_build import remove_other_snapshots
@@ -108,7 +109,7 @@ def _remove_orphans(connection: sqlite3.Connection) -> None:
 def _note_changes(connection: sqlite3.Connection, moves: dict[int, int]) -> None:
     for row, live, _, _ in connection.execute(CHANGE_FAULTS).fetchall():
         if live:
-            moves[row] = _move(connection, row)
+            moves[row] = move(connection, row)
         else:
             connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove')", (row,))
 
@@ -116,7 +117,7 @@ def _note_changes(connection: sqlite3.Connection, moves: dict[int, int]) -> None
 def _empty_documents(connection: sqlite3.Connection, report: Report, moves: dict[int, int]) -> None:
     for row, _, column in connection.execute(DOCUMENT_FAULTS).fetchall():
         if row not in moves:  # once where both are faulty
-            moves[row] = _move(connection, row)
+            moves[row] = move(connection, row)
         connection.execute(f"UPDATE item SET {column} = '{{}}' WHERE row = ?", (moves[row],))
         report.of("documents").note = "emptied; `lodisc index build` takes them from the source again"
 
@@ -140,21 +141,6 @@ def _is_usable(vector: object, dim: int) -> bool:
     if not isinstance(vector, bytes) or len(vector) != dim * STORED_DTYPE.itemsize:
         return False
     return bool(np.isfinite(lengths_of([vector], dim)).all())
-
-
-def _move(connection: sqlite3.Connection, row: int) -> int:
-    """Give a live item a new row, as an update does, with all that belongs to it."""
-    connection.execute("UPDATE item SET deleted = 1 WHERE row = ?", (row,))
-    moved = connection.execute(
-        "INSERT INTO item (id, labels, metadata, source, content_hash) "
-        "SELECT id, labels, metadata, source, content_hash FROM item WHERE row = ?",
-        (row,),
-    ).lastrowid
-    assert moved is not None  # an INSERT has one
-    connection.execute("UPDATE embedding SET row = ? WHERE row = ?", (moved, row))
-    connection.execute("UPDATE thumbnail SET row = ? WHERE row = ?", (moved, row))
-    connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove'), (?, 'add')", (row, moved))
-    return moved
 
 
 def _from_pictures(
@@ -239,7 +225,7 @@ def _write(
             if row in live:
                 connection.execute("DELETE FROM embedding WHERE row = ?", (row,))
                 blob = pack(vector_D, catalogue.manifest.embedding_dim)
-                connection.execute("INSERT INTO embedding VALUES (?, ?)", (_move(connection, row), blob))
+                connection.execute("INSERT INTO embedding VALUES (?, ?)", (move(connection, row), blob))
 
 
 def _renew_snapshot(catalogue: SqliteCatalogue, report: Report) -> None:

@@ -18,6 +18,8 @@ from index.answers.rerank_fit import RerankFit, fit
 from index.build import build
 from index.sources.reading import read_source
 from index.sqlite_catalogue import SqliteCatalogue
+from index.verification import verify
+from index.verification_repair import Means
 
 BUNDLE = Path(__file__).parents[3] / "bundles" / "demo"
 
@@ -132,6 +134,21 @@ def test_every_kind_of_write_keeps_them_right(catalogue, photos, encoder, tmp_pa
                   for what in ("item WHERE deleted = 0", "local"))  # fmt: skip
     connection.close()
     assert live == kept == 8
+
+
+def test_an_item_that_a_repair_moves_keeps_them(catalogue, encoder):
+    make_local_features(catalogue, encoder, quiet=True)
+    before = {item_id: features(catalogue, item_id) for item_id in catalogue.ids()}
+    connection = sqlite3.connect(catalogue.path / "catalogue.sqlite")
+    connection.execute("DELETE FROM change WHERE row = 2")
+    connection.execute("UPDATE item SET metadata = '{' WHERE row = 3")
+    connection.execute("UPDATE embedding SET vector = zeroblob(length(vector)) WHERE row = 4")
+    connection.commit()
+    connection.close()
+    assert verify(catalogue.path, means=Means(), mend=True, tell=lambda part, done, total: None).clean
+    assert {picture.row for picture in catalogue.local.sample(8)} == {1, 5, 6, 7, 8, 9, 10, 11}
+    for item_id, features_PK in before.items():
+        np.testing.assert_array_equal(features(catalogue, item_id), features_PK)
 
 
 def test_features_of_another_projection_are_not_kept(catalogue, encoder):
