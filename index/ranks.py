@@ -39,6 +39,11 @@ def in_order(labels: Mapping[str, str], ranks: Sequence[str]) -> dict[str, str]:
     return first | {rank: name for rank, name in labels.items() if rank not in first}
 
 
+def with_labels(known: Mapping[str, str], labels: Mapping[str, str], unset: frozenset[str]) -> dict[str, str]:
+    """The labels of an item once it has been given some and others were taken away."""
+    return {rank: name for rank, name in {**known, **labels}.items() if rank not in unset}
+
+
 def folder_ranks(num_folders: int, ranks: Sequence[str], unnamed: Sequence[str]) -> list[str]:
     """What the folders above a picture are called, from the innermost out.
 

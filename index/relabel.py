@@ -1,10 +1,17 @@
-"""Other labels for items that are there: embedding, thumbnail, metadata and source stay as they are."""
+"""Other labels for items that are there: embedding, thumbnail, metadata and source stay as they are.
 
-from collections.abc import Iterable, Mapping
+In a folder an item is read and written in one transaction, so that nothing is undone of what others write meanwhile. In
+Milvus there are none: what is written to an item between its reading and its writing is lost.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
+from encoder.errors import NotFoundError
 from index.catalogue import Catalogue
 from index.items import Item, NewItem
+from index.ranks import with_labels
+from index.sqlite_catalogue import SqliteCatalogue
 
 AT_ONCE = 200  # items in one transaction
 
@@ -29,19 +36,32 @@ def relabel(
     dropped = frozenset(unset)
     num_changed, missing, left = 0, list[str](), iter(ids)
     while some := list(islice(left, AT_ONCE)):
-        changed = []
-        for item_id in some:
-            item = catalogue.get(item_id)
+        if isinstance(catalogue, SqliteCatalogue):
+            changed, lacking = catalogue.relabel(some, labels, dropped)
+        else:
+            changed, lacking = _put_relabelled(catalogue, some, labels, dropped)
+        num_changed += changed
+        missing += lacking
+    return num_changed, missing
+
+
+def _put_relabelled(
+    catalogue: Catalogue, ids: Sequence[str], labels: Mapping[str, str], dropped: frozenset[str]
+) -> tuple[int, list[str]]:
+    """As `relabel`, where there are no transactions."""
+    changed, missing = list[NewItem](), list[str]()
+    for item_id in ids:
+        item = catalogue.get(item_id)
+        try:
             if item is None:
                 missing.append(item_id)
-                continue
-            new = {rank: name for rank, name in (item.labels | dict(labels)).items() if rank not in dropped}
-            if new != item.labels:
+            elif (new := with_labels(item.labels, labels, dropped)) != item.labels:
                 changed.append(_relabelled(catalogue, item, new))
-        if changed:
-            catalogue.put(changed)
-            num_changed += len(changed)
-    return num_changed, missing
+        except NotFoundError:  # deleted since
+            missing.append(item_id)
+    if changed:
+        catalogue.put(changed)
+    return len(changed), missing
 
 
 def _relabelled(catalogue: Catalogue, item: Item, labels: dict[str, str]) -> NewItem:

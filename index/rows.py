@@ -5,14 +5,14 @@ An update is the removal of a row and a new row, and each of the two is noted in
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from index.answers.local_rows import features_for, insert_features, keeps_local
 from index.filter_sql import SqlCondition
 from index.items import Item, NewItem, Record
-from index.ranks import in_order
+from index.ranks import in_order, with_labels
 
 _CHUNK = 500  # rows in one SQL statement
 _COLUMNS = "id, labels, metadata, source, content_hash"
@@ -80,6 +80,30 @@ def move(connection: sqlite3.Connection, row: int) -> int:
     connection.execute("UPDATE item SET deleted = 0 WHERE row = ?", (moved,))
     connection.execute("INSERT INTO change (row, kind) VALUES (?, 'remove'), (?, 'add')", (row, moved))
     return moved
+
+
+def relabel(
+    connection: sqlite3.Connection, item_id: str, labels: Mapping[str, str], unset: frozenset[str], ranks: Sequence[str]
+) -> bool | None:
+    """Give an item labels and take those of some ranks away; whether that changed anything, None if there is no item.
+
+    Args:
+        connection: inside a write transaction.
+        item_id: of the item.
+        labels: rank -> name.
+        unset: ranks to have no label of.
+        ranks: the order of its labels.
+    """
+    row = live_row(connection, item_id)
+    if row is None:
+        return None
+    known = items_of_rows(connection, [row])[row].labels
+    new = with_labels(known, labels, unset)
+    if new == known:
+        return False
+    text = _json(in_order(new, ranks))
+    connection.execute("UPDATE item SET labels = ? WHERE row = ?", (text, move(connection, row)))
+    return True
 
 
 def items_of_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, Item]:

@@ -8,7 +8,7 @@ with an exact scan of what has come since. Searches run from any number of threa
 # Q queries, D embedding dim.
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from index.rows import (
     read_labels,
     read_metadata,
     records,
+    relabel,
     remove,
 )
 from index.schema import DATABASE_NAME, connect, create
@@ -156,6 +157,19 @@ class SqliteCatalogue(Filled):
         """Delete items and return how many of the ids were there."""
         with self._connections.writing() as connection:
             return sum(remove(connection, item_id) for item_id in ids)
+
+    def relabel(
+        self, ids: Iterable[str], labels: Mapping[str, str], unset: frozenset[str] = frozenset()
+    ) -> tuple[int, list[str]]:
+        """Give items labels, and take those of some ranks away; all else stays as it is at that moment.
+
+        Returns:
+            How many items are labelled otherwise now, and the ids of which there is no item.
+        """
+        with self._connections.writing() as connection:
+            ranks = catalogue_ranks(connection)
+            changed = [(item_id, relabel(connection, item_id, labels, unset, ranks)) for item_id in ids]
+        return sum(bool(one) for _, one in changed), [item_id for item_id, one in changed if one is None]
 
     def wish(self, wishes: IndexWishes) -> None:
         """Keep what the index shall be chosen by, from the next compaction on.

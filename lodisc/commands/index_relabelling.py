@@ -19,6 +19,9 @@ Give items other labels. Their embeddings, thumbnails and metadata stay, and so 
 named; the items keep their ids. A later `lodisc index build` of the source that they came from takes the labels of the
 source again, so mend them there too.
 
+It may run beside a server that writes, and undoes nothing of that. Only where the items are in Milvus, what the server
+writes to an item just while it is relabelled may be lost: relabel there when nobody else writes.
+
 examples:
   lodisc index relabel catalogue/ Vanessa/cardui/0012.jpg --set species=atalanta
   lodisc index relabel catalogue/ 0012.jpg 0013.jpg --set species=urticae --set genus=Aglais

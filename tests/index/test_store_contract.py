@@ -15,6 +15,7 @@ from tiny_encoder import DIM, write_tiny_bundle
 from encoder.bundle import Bundle
 from encoder.errors import EncoderMismatchError, FilterError, InputError, NotFoundError
 from index.items import NewItem
+from index.relabel import relabel
 from index.sqlite_catalogue import SqliteCatalogue
 
 RANKS = ("species", "genus")
@@ -172,6 +173,36 @@ def test_what_filled_it_is_remembered(store, tiny_bundle, other_bundle):
         assert [match.id for match in again.search(unit(5)[None], k=1)[0]] == ["x"]
     with pytest.raises(EncoderMismatchError, match="--fresh"):
         reopened(catalogue, encoder_id=Bundle.open(other_bundle).manifest.id)
+
+
+def test_relabelling_leaves_all_else_as_it_is(store):
+    catalogue, after = store
+    catalogue.put([new_item(f"{n}", n) for n in range(1, 5)])
+    after()
+    assert relabel(catalogue, ["1", "none", "2", "4"], {"species": "s2", "order": "O"}, ["genus"]) == (3, ["none"])
+    assert relabel(catalogue, ["2"], {"species": "s2"}) == (0, [])
+    for n in range(1, 5):
+        item, before = catalogue.get(f"{n}"), new_item(f"{n}", n)
+        labels = {"species": "s3", "genus": "G0"} if n == 3 else {"species": "s2", "order": "O"}
+        assert list(item.labels.items()) == list(labels.items())
+        assert (item.metadata, item.source, item.content_hash) == (before.metadata, before.source, before.content_hash)
+        assert catalogue.thumbnail(f"{n}") == before.thumbnail
+        assert [match.id for match in catalogue.search(unit(n)[None], k=1)[0]] == [f"{n}"]
+
+
+@needs_milvus
+def test_an_item_that_is_deleted_while_it_is_relabelled_is_there_no_more(tmp_path, tiny_bundle, monkeypatch):
+    with create_lite(tmp_path / "c", tiny_bundle) as catalogue:
+        catalogue.put([new_item("a", 1), new_item("b", 2)])
+        embedding = catalogue.embedding
+
+        def deleted_before(item_id):
+            catalogue.delete(["a"])
+            return embedding(item_id)
+
+        monkeypatch.setattr(catalogue, "embedding", deleted_before)
+        assert relabel(catalogue, ["a", "b"], {"species": "s"}) == (1, ["a"])
+        assert list(catalogue.ids()) == ["b"]
 
 
 @needs_milvus

@@ -1,6 +1,8 @@
 """`lodisc index doctor` and `lodisc index relabel` to their output and exit codes."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -111,6 +113,31 @@ def test_relabelling_changes_labels_and_nothing_else(catalogue):
     assert catalogue.get("i1").labels == {}
     matches = catalogue.search(np.stack([catalogue.embedding("i1")]), k=1)[0]
     assert (matches[0].id, matches[0].labels) == ("i1", {})
+
+
+def test_relabelling_undoes_no_write_of_a_server_beside_it(catalogue):
+    """A deleted item stays away, and a replaced picture is not exchanged for the one before."""
+    fresh = clustered(30, seed=1)
+
+    def serve():
+        with SqliteCatalogue.open(catalogue.path) as server:
+            for n in range(30):
+                if n % 2:
+                    server.delete([f"i{n}"])
+                else:
+                    server.put([item_of(f"i{n}", fresh[n])])
+
+    with ThreadPoolExecutor(1) as pool:
+        served, rounds = pool.submit(serve), 0
+        while not served.done() or rounds < 2:
+            rounds += 1
+            relabel(catalogue, [f"i{n}" for n in range(30)], {"genus": f"g{rounds}"})
+            time.sleep(0.002)  # lets the other one in
+        served.result()
+    assert sorted(catalogue.ids()) == sorted([ODD, *(f"i{n}" for n in range(0, 30, 2))])
+    for n in range(0, 30, 2):
+        assert catalogue.embedding(f"i{n}") @ fresh[n] == pytest.approx(1, abs=1e-3)
+        assert catalogue.get(f"i{n}").labels == {"label": "x", "genus": f"g{rounds}"}
 
 
 def test_the_relabel_command_by_ids_and_by_filter(catalogue, capsys, monkeypatch):
