@@ -81,6 +81,8 @@ class Upkeep:
                     self._compact()
             except CatalogueError as error:
                 logger.warning("cannot see whether the catalogue wants a new snapshot: %s", error)
+            except OSError as error:  # no process can be started, as while memory is short
+                logger.warning("no new snapshot could be built: %s", error.strerror or error)
 
     def _compact(self) -> None:
         # The process finds this program where this one did, installed or not.

@@ -1,5 +1,6 @@
 """When a snapshot is built anew, by whom, and that nobody waits for it."""
 
+import errno
 import sqlite3
 import threading
 import time
@@ -62,6 +63,25 @@ def test_a_process_beside_a_server_compacts_and_the_server_takes_it_up(catalogue
     query = clustered(1, seed=3)[0]
     scores = [match.score for match in catalogue.search(query[None], k=5)[0]]
     assert scores == pytest.approx(best_cosines(truth, query, 5), abs=2e-3)
+
+
+def test_a_process_that_cannot_be_started_is_told_and_tried_again(catalogue, monkeypatch, caplog):
+    monkeypatch.setattr(compaction, "SHORT_TAIL", 0)
+    put_vectors(catalogue, clustered(3))
+    tried, twice = [], threading.Event()
+
+    def no_memory(command, **_):
+        tried.append(command)
+        if len(tried) == 2:
+            twice.set()
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("subprocess.Popen", no_memory)
+    upkeep = Upkeep(catalogue, check_s=0.01)
+    upkeep.start()
+    assert twice.wait(10)
+    upkeep.close()
+    assert "no new snapshot could be built: Cannot allocate memory" in caplog.text
 
 
 def test_writes_and_searches_go_on_while_a_snapshot_is_built_and_are_in_the_view_after_it(catalogue, monkeypatch):
