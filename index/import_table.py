@@ -134,8 +134,9 @@ def _open(path: Path, heading: Heading, table: Path) -> SqliteCatalogue:
             "ranks": json.dumps(list(heading.ranks)),
             "variant": heading.variant,
         }
-        create(path, meta | ({"domain": heading.domain} if heading.domain else {}))
-        return SqliteCatalogue.open(path)
+        with writing_alone(path):
+            if not (path / DATABASE_NAME).is_file():  # nor has another import made it meanwhile
+                create(path, meta | ({"domain": heading.domain} if heading.domain else {}))
     catalogue = SqliteCatalogue.open(path)
     variants = catalogue.manifest.variants
     if catalogue.manifest.id != heading.manifest.id:

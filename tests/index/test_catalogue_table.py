@@ -14,6 +14,7 @@ from vector_catalogue import clustered, item_of
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, EncoderMismatchError, SourceError
 from index import export_table as export_module
+from index import import_table as import_module
 from index.export_table import export_table
 from index.import_table import import_table
 from index.sqlite_catalogue import SqliteCatalogue
@@ -128,6 +129,24 @@ def test_a_filter_exports_a_part_and_an_import_replaces_what_differs(catalogue, 
     report = import_table(catalogue.path, path, quiet=True)
     assert (report.added, report.replaced, report.unchanged) == (1, 1, len(ids) - 2)
     assert sorted(all_of(catalogue)) == sorted(before)
+
+
+def test_two_first_imports_at_once_make_one_catalogue(catalogue, tmp_path, monkeypatch):
+    fill(catalogue)
+    parts = [tmp_path / "one.parquet", tmp_path / "other.parquet"]
+    for part, filter in zip(parts, ['genus == "G1"', 'genus == "G2"'], strict=True):
+        export_table(catalogue, part, filter=filter, quiet=True)
+    claim = import_module.claim
+
+    def another_comes_first(path):
+        claim(path)
+        monkeypatch.setattr(import_module, "claim", claim)
+        import_table(path, parts[0], quiet=True)
+
+    monkeypatch.setattr(import_module, "claim", another_comes_first)
+    assert import_table(tmp_path / "new", parts[1], quiet=True).added == catalogue.count('genus == "G2"')
+    with SqliteCatalogue.open(tmp_path / "new") as made:
+        assert set(made.ids()) == {record.item.id for record in catalogue.records('genus in ("G1", "G2")')}
 
 
 def test_bad_rows_are_named_and_the_others_come_in(table, tmp_path, capsys):
