@@ -177,6 +177,14 @@ def test_two_identical_pictures_train_a_step_and_one_class_is_as_good_as_many(ph
     assert train(recipe, photos / "red", tmp_path / "red", device=CPU, quiet=True).step == 1
 
 
+def test_two_pictures_that_differ_are_no_collapse(tmp_path):
+    (tmp_path / "two").mkdir()
+    for number, colour in enumerate([(200, 50, 40), (40, 70, 210)]):
+        drawn(colour, number).save(tmp_path / "two" / f"{number}.png")
+    recipe = Recipe(**TINY | {"batch_size": 2, "epochs": 1})
+    assert train(recipe, tmp_path / "two", tmp_path / "run", device=CPU, quiet=True).step == 1
+
+
 def test_the_newest_checkpoints_and_the_best_stay(photos, tmp_path, monkeypatch):
     monkeypatch.setattr("training.trainer.SAVE_EVERY_S", -1.0)  # save every step
     recipe = Recipe(**TINY | {"holdout": 0.4, "batch_size": 3, "epochs": 4, "seed": 1})
