@@ -11,7 +11,8 @@ import time
 import pytest
 import torch
 from pictures import drawn, file_bytes, write_picture_folder
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from encoder.errors import ConfigError, SourceError, TrainingError
 from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, load_model, read_state
@@ -118,6 +119,27 @@ def test_another_recipe_or_other_pictures_are_refused(photos, tmp_path):
     (photos / "red" / "0.png").unlink()
     with pytest.raises(ConfigError, match="12 pictures .* now there are 11"):
         train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, quiet=True)
+
+
+def test_as_many_pictures_of_other_names_are_refused(photos, tmp_path):
+    train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=1, quiet=True)
+    (photos / "red" / "0.png").rename(photos / "red" / "other.png")
+    with pytest.raises(ConfigError, match="started on other pictures of .*as many, of other names"):
+        train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
+    (photos / "red" / "other.png").rename(photos / "red" / "0.png")
+    assert train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True).step == 2
+
+
+def test_a_checkpoint_from_before_the_pictures_were_noted_goes_on_and_notes_them(photos, tmp_path):
+    train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=1, quiet=True)
+    path = tmp_path / "run" / CHECKPOINT_NAME
+    noted = read_state(path).pictures
+    with safe_open(path, framework="pt") as file:
+        metadata = {name: value for name, value in file.metadata().items() if name != "pictures"}
+    save_file(tensors(tmp_path / "run"), path, metadata)
+    assert read_state(path).pictures == ""
+    train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
+    assert read_state(path).pictures == noted != ""
 
 
 def test_a_batch_larger_than_the_set_is_refused_with_what_to_do(photos, tmp_path):
