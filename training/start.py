@@ -78,7 +78,10 @@ def first_weights(recipe: Recipe, store: PictureStore) -> tuple[LoDisc, InitRepo
 def _fresh(run: Path, begun: RunState, store: PictureStore) -> tuple[LoDisc, RunState]:
     model, report = first_weights(begun.recipe, store)
     if report is not None:
-        text = "\n".join(report.lines())
+        lines, scale = report.lines(), begun.recipe.residual_scale
+        if scale != 1:
+            lines.append(f"  residual_scale {scale:g} is of no effect: every block is taken from there")
+        text = "\n".join(lines)
         logger.warning("%s", text)
         (run / "initial_weights.txt").write_text(text + "\n", encoding="utf-8")
     return model, begun
@@ -97,7 +100,7 @@ def _pictures(store: PictureStore, image_size: int) -> torch.Tensor:
 
 def _resumed(run: Path, begun: RunState) -> tuple[LoDisc, RunState]:
     found = read_state(run)
-    if found.recipe != begun.recipe:
+    if not found.recipe.trains_as(begun.recipe):
         theirs, ours = vars(found.recipe), vars(begun.recipe)
         changed = ", ".join(f"{name} {theirs[name]!r} -> {ours[name]!r}" for name in ours if theirs[name] != ours[name])
         raise ConfigError(
