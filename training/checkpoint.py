@@ -43,6 +43,7 @@ class RunState:
         seconds: time spent training up to here, over all sessions.
         best_map: the best mAP so far on the held-out pictures; -1 before there is one.
         labels: digest of the labels that the loss reads; empty if it reads none.
+        pictures: digest of the names of the training pictures (`PictureStore.digest`); empty in an older checkpoint.
     """
 
     recipe: Recipe
@@ -52,6 +53,7 @@ class RunState:
     seconds: float
     best_map: float = -1.0
     labels: str = ""
+    pictures: str = ""
 
     @property
     def num_steps(self) -> int:
@@ -146,6 +148,7 @@ def save_checkpoint(
         "seconds": f"{state.seconds:.1f}",
         "best_map": repr(state.best_map),
         "labels": state.labels,
+        "pictures": state.pictures,
     }
     path = run / name
     partial = path.with_suffix(".partial")
@@ -248,6 +251,7 @@ def read_state(run: Path) -> RunState:
         seconds=float(metadata["seconds"]),
         best_map=float(metadata.get("best_map", "-1")),
         labels=metadata.get("labels", ""),
+        pictures=metadata.get("pictures", ""),
     )
 
 

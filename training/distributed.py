@@ -66,7 +66,8 @@ def process_group(world: World, device: torch.device) -> Iterator[None]:
         yield
         return
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        # With a number: torch takes none without, and "cuda" alone is the first GPU of a machine (`choose_device`).
+        torch.cuda.set_device(world.local_rank if device.index is None else device.index)
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo", rank=world.rank, world_size=world.size, timeout=TIMEOUT
     )

@@ -70,9 +70,13 @@ def evaluate(
         By method: "encoder", "the stage before" or "initial weights", "untrained", "colour histogram".
 
     Raises:
-        ConfigError: a feature was named for a bundle, or linear probing has nothing to learn from.
+        ConfigError: a feature was named for a bundle, linear probing has nothing to learn from, or a query is a file of
+            the gallery or of what is learnt from.
         SourceError: no query can be answered, or there is only one label.
     """
+    for others, where in (gallery, "gallery"), (train, "pictures to learn from"):
+        if others is not None:
+            _refuse_queries_among(others, pictures, where)
     train = train or gallery
     _require_two_labels(pictures, gallery)
     if "linear" in protocols and train is None:
@@ -92,6 +96,17 @@ def _bundle_embedder(bundle: Path) -> Embedder:
     """Imported only where a bundle is measured, so that a run can be where ONNX Runtime is not installed."""
     embedder: Embedder = importlib.import_module("training.bundle_embedder").BundleEmbedder(bundle)
     return embedder
+
+
+def _refuse_queries_among(others: LabelledPictures, queries: LabelledPictures, where: str) -> None:
+    """A query that is among what it is asked of finds itself, whatever the encoder."""
+    known = {path.resolve() for path in others.paths}
+    shared = [path for path in queries.paths if path.resolve() in known]
+    if shared:
+        raise ConfigError(
+            f"{shared[0]} is among the queries and the {where} ({len(shared)} of {len(queries.paths)} queries are), so "
+            "it would find itself; give other pictures as --gallery, or leave it out to search among the queries"
+        )
 
 
 def _require_two_labels(pictures: LabelledPictures, gallery: LabelledPictures | None) -> None:

@@ -88,7 +88,8 @@ class LoDisc(nn.Module):
         projector: "mlp"; or "none" as in the published code, whose contrastive space is that of the CLS features.
         predictor_dropout: share of the predictor's hidden units dropped, 0.2 in the published code.
         momentum_updates: moves of the momentum encoder a step. More than one re-expresses the published code, where
-            the second comes before the masks, the third before the local keys and any other after the losses.
+            the second comes before the masks, the third before the local keys and any other after the losses;
+            without a local branch all but the first come after the keys.
         micro_batch: views that go through the base encoder at once; 0 for all.
         repeats: rows of a batch, side by side over all processes, that come from one picture.
         whitening: of the embedding, learnt beside the method and no part of it; None for none.
@@ -165,6 +166,8 @@ class LoDisc(nn.Module):
             labels = None if label_BR is None else (label_BR, gather_keys(label_BR))
         global_loss = self._branch(q1, q2, small, k1, k2, labels)
         if self.local == "none":
+            for _ in range(1, self.momentum_updates):
+                self.update_momentum_encoder(momentum)
             return Losses(global_loss, torch.zeros_like(global_loss))
 
         with torch.no_grad():

@@ -32,6 +32,8 @@ BATCH_SIZE = 64
 # A healthy embedding is far above these, an untrained one too; a collapsed one is at 0 and 1.
 LEAST_SPREAD = 0.01
 LEAST_RANK = 1.5
+# Of fewer pictures the rank is low by their number alone (two are on a line), so their spread is judged and it is not.
+LEAST_JUDGED = 8
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,12 @@ class Spread:
     Attributes:
         spread: root mean square distance of the unit embeddings from their mean, in [0, 1]; 0 if all are the same.
         rank: effective rank: exp of the entropy of the singular values of the centred embeddings, 1 to D.
+        num_pictures: that it was measured on.
     """
 
     spread: float
     rank: float
+    num_pictures: int
 
 
 def measure_spread(embeddings_ND: Tensor) -> Spread:
@@ -55,10 +59,10 @@ def measure_spread(embeddings_ND: Tensor) -> Spread:
     values = torch.linalg.svdvals(centred_ND)
     # Embeddings that are all the same leave nothing but rounding, which would have a high rank.
     if spread < 1e-6:
-        return Spread(spread, 1.0)
+        return Spread(spread, 1.0, len(embeddings_ND))
     share = values / values.sum()
     entropy = -(share * share.clamp_min(1e-30).log()).sum()
-    return Spread(spread, math.exp(float(entropy)))
+    return Spread(spread, math.exp(float(entropy)), len(embeddings_ND))
 
 
 def require_no_collapse(measured: Spread, epoch: int) -> None:
@@ -67,7 +71,8 @@ def require_no_collapse(measured: Spread, epoch: int) -> None:
     Raises:
         TrainingError: with what usually helps.
     """
-    if measured.spread >= LEAST_SPREAD and measured.rank >= LEAST_RANK:
+    has_rank = measured.rank >= LEAST_RANK or measured.num_pictures < LEAST_JUDGED
+    if measured.spread >= LEAST_SPREAD and has_rank:
         return
     raise TrainingError(
         f"collapsed in epoch {epoch}: all pictures get nearly the same embedding (spread "

@@ -108,7 +108,24 @@ def sources_of(files: Sequence[File]) -> tuple[list[Source], int]:
             Source(file.path, file.of.name, file.part, file.label, digest)
             for file, digest in zip(used, hashes, strict=True)
         ]
+    _warn_of_shared(sources)
     return sorted(sources, key=lambda one: (PARTS.index(one.part), one.set_name, one.content, one.path)), num_unlabelled
+
+
+def _warn_of_shared(sources: Sequence[Source]) -> None:
+    """Test pictures that are trained on, in whichever set, are no test: say how many there are."""
+    trained = {one.content: one.path for one in sources if one.part == "train" and one.content}
+    tested = [one for one in sources if one.part == "test"]
+    shared = [one for one in tested if one.content in trained]
+    if shared:
+        logger.warning(
+            "%d of %d test pictures are trained on too (the first: %s, as %s), which flatters the figures; leave them "
+            "out of one of the two",
+            len(shared),
+            len(tested),
+            shared[0].path,
+            trained[shared[0].content],
+        )
 
 
 def _check(sets: Sequence[PictureSet], settings: PackSettings) -> None:

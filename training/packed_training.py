@@ -75,7 +75,8 @@ def train_packs(
     if minutes is not None:
         recipe, fitted = _fitted(recipe, data, run, device, minutes, fitted, tell)
     say_where_pictures_lie(run, data)
-    if not is_begun or read_state(run).recipe == recipe:  # `train` refuses another recipe, so nothing is noted of it
+    # `train` refuses another recipe, so nothing is noted of it.
+    if not is_begun or read_state(run).recipe.trains_as(recipe):
         run.mkdir(parents=True, exist_ok=True)
         earlier = note["earlier"] if "earlier" in note else earlier_stages(recipe)
         _write_note(run, index, [*note.get("devices", []), device_name(device)], fitted, earlier)
@@ -112,7 +113,7 @@ def _finished(recipe: Recipe, run: Path, *, is_fitted: bool) -> RunResult | None
         epochs=state.recipe.epochs if is_fitted else recipe.epochs,
         precision=state.recipe.precision if recipe.precision == "auto" else recipe.precision,
     )
-    if state.recipe != wanted or state.step < state.num_steps or lacks_whitening(run, state):
+    if not state.recipe.trains_as(wanted) or state.step < state.num_steps or lacks_whitening(run, state):
         return None
     return RunResult(state.step, state.num_steps, False, state.best_map)
 

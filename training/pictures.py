@@ -6,6 +6,7 @@ kept beside it; the random crop undoes the squeeze. Labels are never looked at h
 
 # N pictures, Q side of a stored picture.
 
+import hashlib
 import json
 import logging
 import math
@@ -49,6 +50,11 @@ class PictureStore:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits, the same for pictures of the same names in the same order."""
+        return hashlib.sha256(json.dumps(self.paths).encode()).hexdigest()[:16]
 
 
 def stored_side(image_size: int) -> int:

@@ -53,7 +53,9 @@ class Recipe:
         "filters of the stem at the start: random, or pca (needs stem conv): from statistics of the training pictures",
     )
     residual_scale: float = _field(
-        1.0, "what each block adds to its tokens at the start is multiplied by this: below 1 begins near the stem"
+        1.0,
+        "without init: what each block adds to its tokens at the start is multiplied by this: below 1 begins near the "
+        "stem",
     )
     positions: str = _field("sincos", "positions: sincos (added, then trained) or rope (rotary, as DINOv3)")
     num_registers: int = _field(0, "register tokens (DINOv2 with registers and DINOv3 have 4)")
@@ -247,6 +249,10 @@ class Recipe:
     def pictures_per_step(self) -> int:
         """Pictures that a step takes, over all processes."""
         return self.batch_size // self.repeats
+
+    def trains_as(self, other: "Recipe") -> bool:
+        """Whether runs of both are the same: at most a `residual_scale` differs, which `init` leaves nothing of."""
+        return self == (dataclasses.replace(other, residual_scale=self.residual_scale) if self.init else other)
 
     def _check_supervision(self) -> None:
         weights, group = self.rank_weights, self.pictures_per_label

@@ -1,6 +1,7 @@
 """Where a run begins: its initial weights, or its last checkpoint, the same in every process."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def start_or_resume(
     Raises:
         ConfigError: the run was started with another recipe, other pictures or other labels.
     """
-    begun = RunState(recipe, 0, str(data.resolve()), len(store), 0.0, labels=labels)
+    begun = RunState(recipe, 0, str(data.resolve()), len(store), 0.0, labels=labels, pictures=store.digest)
     resumes = False
     if world.is_first:
         resumes = (run / CHECKPOINT_NAME).is_file()
@@ -77,7 +78,10 @@ def first_weights(recipe: Recipe, store: PictureStore) -> tuple[LoDisc, InitRepo
 def _fresh(run: Path, begun: RunState, store: PictureStore) -> tuple[LoDisc, RunState]:
     model, report = first_weights(begun.recipe, store)
     if report is not None:
-        text = "\n".join(report.lines())
+        lines, scale = report.lines(), begun.recipe.residual_scale
+        if scale != 1:
+            lines.append(f"  residual_scale {scale:g} is of no effect: every block is taken from there")
+        text = "\n".join(lines)
         logger.warning("%s", text)
         (run / "initial_weights.txt").write_text(text + "\n", encoding="utf-8")
     return model, begun
@@ -96,7 +100,7 @@ def _pictures(store: PictureStore, image_size: int) -> torch.Tensor:
 
 def _resumed(run: Path, begun: RunState) -> tuple[LoDisc, RunState]:
     found = read_state(run)
-    if found.recipe != begun.recipe:
+    if not found.recipe.trains_as(begun.recipe):
         theirs, ours = vars(found.recipe), vars(begun.recipe)
         changed = ", ".join(f"{name} {theirs[name]!r} -> {ours[name]!r}" for name in ours if theirs[name] != ours[name])
         raise ConfigError(
@@ -107,12 +111,18 @@ def _resumed(run: Path, begun: RunState) -> tuple[LoDisc, RunState]:
             f"{run} was started on {found.num_pictures} pictures of {found.data}, now there are "
             f"{begun.num_pictures} of {begun.data}; restore them or choose another --out"
         )
+    if found.pictures not in ("", begun.pictures):
+        raise ConfigError(
+            f"{run} was started on other pictures of {found.data}: as many, of other names (digest {found.pictures}, "
+            f"now {begun.pictures}); restore them or choose another --out"
+        )
     if found.labels != begun.labels:
         raise ConfigError(
             f"{run} was started with other labels of the same pictures (digest {found.labels}, now {begun.labels}); "
             "restore the folders or the --labels file, or choose another --out"
         )
-    return load_model(run)
+    model, state = load_model(run)
+    return model, replace(state, pictures=begun.pictures)
 
 
 def _share(state: RunState, parameters: list[torch.nn.Parameter], optimizer: AdamW, device: torch.device) -> RunState:

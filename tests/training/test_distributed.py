@@ -11,13 +11,14 @@ from pathlib import Path
 import distributed_step
 import pytest
 import torch
+import torch.distributed as dist
 from pictures import write_picture_folder
 from safetensors.torch import load_file
 from torch import nn
 
 from encoder.errors import ConfigError
 from training.checkpoint import CHECKPOINT_NAME, build_model, read_state
-from training.distributed import SyncBatchNorm1d, World, world_from_environment
+from training.distributed import SyncBatchNorm1d, World, process_group, world_from_environment
 from training.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +121,20 @@ def test_the_environment_says_who_we_are(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert world_from_environment() == World(3, 4, 1)
     assert not world_from_environment().is_first
+
+
+@pytest.mark.parametrize(
+    ("device", "local_rank", "gpu"), [("cuda", 0, 0), ("cuda", 2, 2), ("cuda:3", 3, 3), ("cuda:1", 0, 1)]
+)
+def test_each_process_takes_a_gpu_by_its_number(monkeypatch, device, local_rank, gpu):
+    """torch takes no device without a number, which is what the first process of a machine has."""
+    taken, joined = [], []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: joined.append(backend))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: joined.append("left"))
+    with process_group(World(local_rank, 4, local_rank), torch.device(device)):
+        pass
+    assert (taken, joined) == ([gpu], ["nccl", "left"])
 
 
 TRAIN = [f"--{name.replace('_', '-')}={value}" for name, value in {**SMALL, "batch_size": 4, "lr": 1e-3}.items()]

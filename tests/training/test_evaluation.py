@@ -80,6 +80,19 @@ def test_against_a_gallery_each_query_finds_itself_there(run, photos, tmp_path):
     assert found["encoder"].figures["rank_5"].value == 1.0
 
 
+def test_a_query_that_is_in_the_gallery_or_learnt_from_is_refused(run, photos, tmp_path):
+    """It would find itself. By another way to the same file too; a copy of a file is another picture."""
+    pictures = labelled_pictures(photos)
+    (tmp_path / "elsewhere").symlink_to(photos)
+    for others in (labelled_pictures(photos), labelled_pictures(tmp_path / "elsewhere")):
+        for part, where in ({"gallery": others}, "gallery"), ({"train": others}, "pictures to learn from"):
+            with pytest.raises(ConfigError, match=f"0.png is among the queries and the {where} .*12 of 12.*--gallery"):
+                evaluate(run, pictures, device=CPU, **part)
+    one = LabelledPictures(pictures.paths[5:6], pictures.labels[5:6], [])
+    with pytest.raises(ConfigError, match=f"{pictures.paths[5]} is among .*1 of 12"):
+        evaluate(run, pictures, one, device=CPU)
+
+
 def test_features_are_a_choice_for_runs_alone(run, photos):
     pictures = labelled_pictures(photos)
     dims = {"cls": 192, "mean": 192, "projector": 16, "predictor": 16, "cls+mean+predictor": 400}
@@ -138,7 +151,7 @@ def test_a_bundle_is_measured_as_it_serves(tiny_bundle, photos):
     assert found["encoder"].results.scores() == expected
 
 
-def test_the_command_prints_tables_and_json(run, photos, capsys):
+def test_the_command_prints_tables_and_json(run, photos, tmp_path, capsys):
     assert main(["evaluate", str(run), "--data", str(photos), "--per-class", "--confusions", "3"]) == 0
     printed = capsys.readouterr().out
     for part in (
@@ -150,7 +163,8 @@ def test_the_command_prints_tables_and_json(run, photos, capsys):
         "most often confused",
     ):
         assert part in printed
-    command = ["evaluate", str(run), "--data", str(photos), "--gallery", str(photos), "--protocol", "all", "--json"]
+    copy = write_picture_folder(tmp_path / "copy", per_label=4)  # a query finds its copy
+    command = ["evaluate", str(run), "--data", str(photos), "--gallery", str(copy), "--protocol", "all", "--json"]
     assert main([*command, "--per-class", "--confusions", "3", "--no-baselines"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["rank_1"], answer["num_queries"], answer["left_out"]) == (1.0, 12, [])

@@ -160,6 +160,20 @@ def test_the_published_codes_momentum_updates(views):
         torch.testing.assert_close(model.momentum.get_parameter(name), value, rtol=1e-5, atol=1e-6, msg=name)
 
 
+@pytest.mark.parametrize("num_updates", [1, 2, 3, 5])
+@pytest.mark.parametrize("local", LOCAL_BRANCHES)
+def test_the_momentum_encoder_moves_as_often_whatever_the_local_branch(views, local, num_updates):
+    """n moves by m towards a base encoder that stands still are one by m ** n."""
+    model = make_model(local, momentum_updates=num_updates)
+    with torch.no_grad():
+        for number, parameter in enumerate(model.base.parameters()):
+            parameter.add_(0.02 * (number % 3 - 1))
+    plain = moved_copy(model, 0.9**num_updates)
+    model(*views, 0.9, torch.Generator().manual_seed(0))
+    for name, value in plain.momentum.named_parameters():
+        torch.testing.assert_close(model.momentum.get_parameter(name), value, rtol=1e-5, atol=1e-6, msg=name)
+
+
 def test_without_a_projector_the_keys_are_the_raw_cls_features(views):
     model = make_model("none", projector="none")
     assert model.momentum.projector(torch.ones(2, 16)).equal(torch.ones(2, 16))

@@ -1,5 +1,6 @@
 """Spread and effective rank by hand, what counts as collapse, and measuring that changes nothing."""
 
+import contextlib
 import copy
 import math
 
@@ -12,7 +13,7 @@ from encoder.retrieval_metrics import leave_one_out
 from training.augmentation import centre_views, normalise
 from training.checkpoint import build_model
 from training.layouts import list_split
-from training.monitor import LEAST_RANK, Monitor, Spread, measure_spread, require_no_collapse
+from training.monitor import LEAST_JUDGED, LEAST_RANK, Monitor, Spread, measure_spread, require_no_collapse
 from training.pictures import open_picture_store
 from training.recipe import Recipe
 
@@ -47,10 +48,22 @@ def test_embeddings_on_a_line_are_collapsed_in_rank():
 
 
 def test_what_is_healthy_goes_on():
-    require_no_collapse(Spread(0.3, 12.0), epoch=1)
-    for collapsed in (Spread(0.009, 12.0), Spread(0.3, 1.4)):
+    require_no_collapse(Spread(0.3, 12.0, 256), epoch=1)
+    for collapsed in (Spread(0.009, 12.0, 256), Spread(0.3, 1.4, 256)):
         with pytest.raises(TrainingError, match="lower --lr, lengthen --warmup"):
             require_no_collapse(collapsed, epoch=1)
+
+
+def test_few_pictures_are_judged_by_their_spread_alone():
+    """n pictures leave n - 1 directions: of two the rank is always 1, however far apart they are."""
+    two = measure_spread(torch.eye(2))
+    assert (two.rank, two.num_pictures) == (pytest.approx(1.0), 2)
+    require_no_collapse(two, epoch=1)
+    with pytest.raises(TrainingError, match="collapsed"):
+        require_no_collapse(measure_spread(torch.ones(2, 8)), epoch=1)
+    for num, is_refused in ((LEAST_JUDGED - 1, False), (LEAST_JUDGED, True)):
+        with pytest.raises(TrainingError) if is_refused else contextlib.nullcontext():
+            require_no_collapse(Spread(0.3, 1.4, num), epoch=1)
 
 
 @pytest.fixture

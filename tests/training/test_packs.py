@@ -214,6 +214,28 @@ def test_other_packs_are_replaced_unless_a_run_was_trained_on_them(data, tmp_pat
     assert told == [f"the packs in {packs} are of these pictures already"]
 
 
+def test_test_pictures_that_are_trained_on_are_counted(data, tmp_path, caplog):
+    """By their content, whatever they are called and whichever set trains on them; what cannot be read has none."""
+    asia = write_set(tmp_path / "asia", {"Okapi": (200, 50, 140), "Saiga": (140, 150, 60)})
+    asia.rename(data / "asia")
+    pack(data, tmp_path / "apart")
+    assert "trained on" not in caplog.text
+    shared = {
+        "africa/test/Okapi/x.png": "africa/train/Okapi/Oka-0.png",
+        "asia/test/Saiga/y.png": "africa/train/Okapi/Oka-0.png",
+    }
+    for test, train in shared.items():
+        shutil.copy(data / train, data / test)
+    for part in ("train", "test"):
+        (data / "asia" / part / "Okapi" / "gone.png").symlink_to("nowhere.png")
+    pack(data, tmp_path / "packs")
+    first = data / "africa" / "test" / "Okapi" / "x.png"
+    assert (
+        f"2 of 28 test pictures are trained on too (the first: {first}, as {data / 'africa/train/Okapi/Oka-0.png'})"
+        in caplog.text
+    )
+
+
 def test_pictures_that_cannot_be_used_are_named_and_counted(data, tmp_path, caplog):
     (data / "africa" / "train" / "Okapi" / "broken.png").write_bytes(b"no")
     (data / "africa" / "test" / "nameless.png").write_bytes(file_bytes(drawn((9, 9, 9), 0)))

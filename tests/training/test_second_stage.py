@@ -1,5 +1,7 @@
 """A run that begins where another ended: what it takes, what begins anew, what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from pictures import write_picture_folder
@@ -92,3 +94,21 @@ def test_a_second_stage_trains_resumes_bit_for_bit_and_leaves_its_report(first, 
     assert "continued: both backbones" in (tmp_path / "whole" / "initial_weights.txt").read_text()
     before, after = load_model(first / "run")[0].state_dict(), load_model(tmp_path / "whole")[0].state_dict()
     assert not torch.equal(before["base.backbone.cls_token"], after["base.backbone.cls_token"])
+
+
+def test_residual_scale_is_of_no_effect_is_told_so_and_does_not_part_runs(first, tmp_path, caplog):
+    """All blocks are those of the first stage; recipes that differ in nothing else begin and go on alike."""
+    init = str(first / "run")
+    plain, scaled = start(init)[0].state_dict(), start(init, residual_scale=0.1)[0].state_dict()
+    assert all(torch.equal(plain[name], scaled[name]) for name in plain)
+    with_scale = Recipe(**{**FIRST, "epochs": 1, "init": init, "residual_scale": 0.1})
+    photos, run = first / "photos", tmp_path / "run"
+    train(with_scale, photos, run, device=CPU, max_steps=1, quiet=True)
+    told = "residual_scale 0.1 is of no effect: every block is taken from there"
+    assert told in caplog.text
+    assert told in (run / "initial_weights.txt").read_text(encoding="utf-8")
+    resumed = train(replace(with_scale, residual_scale=1.0), photos, run, device=CPU, max_steps=2, quiet=True)
+    assert resumed.step == 2
+    with pytest.raises(ConfigError, match=r"another recipe \(lr .*\)"):
+        train(replace(with_scale, lr=1.0), photos, run, device=CPU, quiet=True)
+    assert not replace(with_scale, init="").trains_as(replace(with_scale, init="", residual_scale=1.0))

@@ -11,7 +11,8 @@ import time
 import pytest
 import torch
 from pictures import drawn, file_bytes, write_picture_folder
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from encoder.errors import ConfigError, SourceError, TrainingError
 from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, load_model, read_state
@@ -120,6 +121,27 @@ def test_another_recipe_or_other_pictures_are_refused(photos, tmp_path):
         train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, quiet=True)
 
 
+def test_as_many_pictures_of_other_names_are_refused(photos, tmp_path):
+    train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=1, quiet=True)
+    (photos / "red" / "0.png").rename(photos / "red" / "other.png")
+    with pytest.raises(ConfigError, match="started on other pictures of .*as many, of other names"):
+        train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
+    (photos / "red" / "other.png").rename(photos / "red" / "0.png")
+    assert train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True).step == 2
+
+
+def test_a_checkpoint_from_before_the_pictures_were_noted_goes_on_and_notes_them(photos, tmp_path):
+    train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=1, quiet=True)
+    path = tmp_path / "run" / CHECKPOINT_NAME
+    noted = read_state(path).pictures
+    with safe_open(path, framework="pt") as file:
+        metadata = {name: value for name, value in file.metadata().items() if name != "pictures"}
+    save_file(tensors(tmp_path / "run"), path, metadata)
+    assert read_state(path).pictures == ""
+    train(Recipe(**TINY), photos, tmp_path / "run", device=CPU, max_steps=2, quiet=True)
+    assert read_state(path).pictures == noted != ""
+
+
 def test_a_batch_larger_than_the_set_is_refused_with_what_to_do(photos, tmp_path):
     with pytest.raises(ConfigError, match="--batch-size 12 or less"):
         train(Recipe(**TINY | {"batch_size": 13}), photos, tmp_path / "run", device=CPU, quiet=True)
@@ -175,6 +197,14 @@ def test_two_identical_pictures_train_a_step_and_one_class_is_as_good_as_many(ph
     """Labels are not read, so a folder of one class is any folder."""
     recipe = Recipe(**TINY | {"batch_size": 4, "epochs": 1})
     assert train(recipe, photos / "red", tmp_path / "red", device=CPU, quiet=True).step == 1
+
+
+def test_two_pictures_that_differ_are_no_collapse(tmp_path):
+    (tmp_path / "two").mkdir()
+    for number, colour in enumerate([(200, 50, 40), (40, 70, 210)]):
+        drawn(colour, number).save(tmp_path / "two" / f"{number}.png")
+    recipe = Recipe(**TINY | {"batch_size": 2, "epochs": 1})
+    assert train(recipe, tmp_path / "two", tmp_path / "run", device=CPU, quiet=True).step == 1
 
 
 def test_the_newest_checkpoints_and_the_best_stay(photos, tmp_path, monkeypatch):
