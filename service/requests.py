@@ -13,6 +13,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,7 @@ DEFAULT_K = 10
 MAX_K = 1000
 MAX_ID_BYTES = 4096
 LONG_BODY_BYTES = 512 * 1024
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 EMBED_FIELDS = ("images", "encoding", "attention")
 SEARCH_FIELDS = ("images", "embedding", "item_id", "k", "filter", "rerank", "explain")
 
@@ -105,7 +107,7 @@ def integer(name: str, value: object, lowest: int, highest: int) -> int:
     Raises:
         RequestError: it is none, or out of bounds.
     """
-    if isinstance(value, str) and value.isascii() and value.lstrip("+-").isdigit() and len(value) < 20:
+    if isinstance(value, str) and WHOLE_NUMBER.fullmatch(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
         raise RequestError(f"`{name}` is {_shown(value)}, expected a whole number from {lowest} to {highest}")
