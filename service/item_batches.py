@@ -16,7 +16,7 @@ from service.item_facts import read_facts
 from service.item_routes import fields_document, new_item, require_writes
 from service.local_answers import kept_projection
 from service.problems import BodyTooLargeError, RequestError, UnsupportedBodyError
-from service.requests import identifier, parse_json, picture_bytes, query_options
+from service.requests import identifier, parse_json_body, picture_bytes, query_options
 from service.runtime import Runtime
 
 FIELDS = ("items", "delete")
@@ -72,7 +72,7 @@ async def _read(request: Request, runtime: Runtime) -> tuple[list[_Asked | Lodis
         raise UnsupportedBodyError('POST takes application/json, {"items": [{"id", "image", "labels", "metadata"}]}')
     settings = runtime.settings
     body = await read_body(request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
-    document = await asyncio.to_thread(parse_json, body)
+    document = await asyncio.to_thread(parse_json_body, body)
     if not isinstance(document, dict) or not set(document) <= set(FIELDS):
         raise RequestError(f"the JSON is no object with the keys {', '.join(FIELDS)}", detail={"known": list(FIELDS)})
     asked, deleted = document.get("items", []), document.get("delete", [])
