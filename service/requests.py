@@ -187,8 +187,8 @@ def parse_json_body(body: bytes) -> Any:
     # Each value but the first comes after one of these; counted in text as well, where they are no marks, and at once.
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_VALUES:
         raise BodyTooLargeError(
-            f"the body has more than {MAX_JSON_VALUES:,} values (its commas and opening brackets are counted); send fewer "
-            "in one request",
+            f"the body has more than {MAX_JSON_VALUES:,} values (its commas and opening brackets are counted); send "
+            "fewer in one request",
             detail={"max_json_values": MAX_JSON_VALUES},
         )
     return parse_json(body)
