@@ -127,8 +127,12 @@ class Runtime:
         """Stop answering, then close what is open."""
         if self._opening is not None:
             self._opening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            try:
                 await self._opening
+            except asyncio.CancelledError:
+                pass  # as it was told
+            except Exception:
+                logger.exception("the catalogue was no longer watched")
         serving, self._serving, self._reason = self._serving, None, "the server is shutting down"
         self._ending.set()
         await asyncio.gather(*self._retired)
@@ -170,6 +174,8 @@ class Runtime:
             await self.in_thread(serving.pipeline.prepare_for_many, serving.load)
         except LodiscError as error:
             logger.warning("pictures are not encoded side by side: %s", error)
+        except Exception:
+            logger.exception("pictures are not encoded side by side")
 
     def _swap(self, fresh: Serving) -> None:
         """Answer from another catalogue from now on."""
@@ -200,11 +206,18 @@ class Runtime:
                     logger.exception("cannot serve yet, trying every %g s", RETRY_S)
                 self._reason = FAILED
             else:
-                num_items = await self.in_thread(self._serving.catalogue.count)
-                logger.info("ready: %d items, bundle %s", num_items, self._serving.manifest.name)
+                await self._say_ready(self._serving)
             self._tried.set()
             if self._serving is None:
                 await asyncio.sleep(RETRY_S)
+
+    async def _say_ready(self, serving: Serving) -> None:
+        try:
+            num_items = await self.in_thread(serving.catalogue.count)
+        except Exception:  # a line of the log is no reason not to serve
+            logger.exception("ready; the items could not be counted")
+        else:
+            logger.info("ready: %d items, bundle %s", num_items, serving.manifest.name)
 
     async def _open_shielded(self) -> Serving:
         """Open in a thread; if the process is told to stop meanwhile, close what was opened after all."""

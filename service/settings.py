@@ -43,7 +43,7 @@ class Settings:
             is enough.
         max_body_bytes: longest request body, counted while it is read.
         max_pictures: most pictures in one request.
-        max_pixels: most pixels in one picture, checked before it is decoded. One takes up to 17 bytes a pixel meanwhile.
+        max_pixels: most pixels in one picture, checked before it is decoded, when it takes up to 17 bytes each.
         max_queued_pictures: most pictures in flight in this process, one that is explained counting as the encodings
             that it takes; above it the answer is 429.
         max_batch: most pictures in one run of the encoder.
