@@ -8,12 +8,13 @@ seconds: a catalogue that is mounted late, or mended, needs no restart.
 Another catalogue may take the place of the one that is served, with another bundle: a symbolic link is pointed at a
 new folder, or the folder is filled anew. It is noticed within WATCH_S, opened and warmed beside the old one, and
 answers from then on; the old one is closed when no request can hold it any more. If it cannot be opened the old one
-goes on answering.
+goes on answering, and opening is tried again here too.
 """
 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -149,21 +150,29 @@ class Runtime:
         await self._open_until_it_works()
         await self._prepare_for_many()
         failed: tuple[int, int] | None = None
+        reason, again_s = "", 0.0
         while True:
             await asyncio.sleep(WATCH_S)
             identity = await self.in_thread(_identity, self.settings.catalogue)
-            if identity in (None, failed, self.serving.identity):
+            waiting = identity == failed and time.monotonic() < again_s
+            if waiting or identity in (None, self.serving.identity):
                 continue
             try:
                 fresh = await self._open_shielded()
-            except LodiscError as error:
-                failed = identity
-                self.metrics.swaps.labels(outcome="failed").inc()
-                logger.warning("another catalogue is there and cannot be served; the old one still is: %s", error)
-            except Exception:
-                failed = identity  # a bug of ours, which nobody else would report
-                logger.exception("another catalogue is there and cannot be served; the old one still is")
+            except Exception as error:
+                if identity != failed:
+                    self.metrics.swaps.labels(outcome="failed").inc()
+                if (identity, str(error)) != (failed, reason):
+                    # Of a bug of ours nobody else would report where it is.
+                    say = logger.warning if isinstance(error, LodiscError) else logger.exception
+                    say(
+                        "another catalogue cannot be served; the old one still is, trying every %g s: %s",
+                        RETRY_S,
+                        error,
+                    )
+                failed, reason, again_s = identity, str(error), time.monotonic() + RETRY_S
             else:
+                failed = None
                 self._swap(fresh)
                 await self._prepare_for_many()
 

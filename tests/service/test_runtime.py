@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from served_catalogue import build_served_catalogue
 
 from encoder.errors import BundleNotFoundError
+from index.open_catalogue import open_catalogue
 from index.sqlite_catalogue import SqliteCatalogue
 from service.metrics import Metrics
 from service.pipeline import Pipeline
@@ -106,3 +109,48 @@ def test_what_ended_the_watching_keeps_nothing_from_being_closed(
 
     asyncio.run(main())
     assert "a bug of ours" in caplog.text
+
+
+def test_another_catalogue_that_is_mended_is_served_without_being_pointed_at_again(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("service.runtime.WATCH_S", 0.01)
+    monkeypatch.setattr("service.runtime.RETRY_S", 0.05)
+    monkeypatch.setattr(logging.getLogger("bentoml"), "propagate", True)
+    catalogue = build_served_catalogue(tmp_path, tiny_bundle)
+    late, link = tmp_path / "late", tmp_path / "current"
+    shutil.copytree(catalogue, late)
+    with open_catalogue(late) as opened:
+        opened.remember(bundle_path=tmp_path / "still copied")
+    link.symlink_to(catalogue)
+
+    async def main() -> None:
+        metrics = Metrics(None)
+        attempts: list[Path] = []
+        runtime = Runtime(Settings(catalogue=link), metrics)
+        runtime.start()
+        await asyncio.wait_for(runtime.tried(), 30)
+        monkeypatch.setattr(
+            "service.runtime.open_catalogue", lambda path: attempts.append(path) or open_catalogue(path)
+        )
+        (tmp_path / "next").symlink_to(late)
+        (tmp_path / "next").replace(link)
+        await _until(lambda: len(attempts) > 2)
+        assert runtime.serving.catalogue.path == catalogue.resolve()
+        shutil.copytree(tiny_bundle, tmp_path / "still copied")
+        await _until(lambda: runtime.serving.catalogue.path == late.resolve())
+        swaps = {outcome: metrics.swaps.labels(outcome=outcome)._value.get() for outcome in ("failed", "done")}
+        await runtime.close()
+        assert swaps["done"] == 1
+        assert swaps["failed"] == 1
+
+    asyncio.run(main())
+    told = [record.message for record in caplog.records if "the old one still is" in record.message]
+    assert len(told) == len(set(told))
+    assert str(tmp_path / "still copied") in told[0]
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.01)
