@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -45,17 +46,22 @@ async def put_items(request: Request) -> Response:
     pictures = [one.image for one in good]
     work = serving.pipeline.encode(pictures, client=client_of(request), patches=projection is not None)
     encoded = iter(await while_wanted(request, runtime.settings.deadline_s, work))
+    make = partial(new_item, projection=projection, max_pixels=runtime.settings.max_pixels)
     new, results = [], []
     for position, one in enumerate(items):
-        found = next(encoded) if isinstance(one, _Asked) else one
-        if isinstance(found, LodiscError):
+        try:
+            if isinstance(one, LodiscError):
+                raise one
+            found = next(encoded)
             if isinstance(found, PictureError):
-                found.position = position
-            results.append({"error": problem(found)})
-        elif isinstance(one, _Asked):
-            new.append(
-                await runtime.in_thread(new_item, one.id, one.image, one.labels, one.metadata, found, projection)
-            )
+                raise found
+            made = await serving.pipeline.in_decoder(make, one.id, one.image, one.labels, one.metadata, found)
+        except (RequestError, PictureError) as error:
+            if isinstance(error, PictureError):
+                error.position = position
+            results.append({"error": problem(error)})
+        else:
+            new.append(made)
             results.append(fields_document(one.id, one.labels, one.metadata))
     if items and not new:
         first = results[0]["error"]["message"]
