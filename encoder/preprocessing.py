@@ -10,7 +10,10 @@ quarter of the bytes of a float tensor in every queue it waits in.
 
 import threading
 import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,8 @@ DRAFT_OVERSAMPLING = 2
 # Indexing decodes for the thumbnail too. Were a query decoded for less, the same JPEG would come out at another of the
 # decoder's sizes, and its embedding would not be quite the indexed one.
 LEAST_SIDE_WANTED = 256
+# Of the tiles in which a picture with transparency or of more than 8 bits becomes RGB.
+TILE_SIDE = 1024
 
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -195,25 +200,54 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        return _from_wide(picture).convert("RGB")
+        return _in_tiles(picture, partial(_scaled, white=_white_of(picture)))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return _in_tiles(picture, _over_white)
     return picture.convert("RGB")
 
 
-def _from_wide(picture: Image.Image) -> Image.Image:
-    """A greyscale picture of 16 or 32 bits or of floats as 8 bits: scaled, never clipped.
+def _in_tiles(picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """A picture as RGB, converted tile by tile: what lies between, up to 20 bytes a pixel, is never there of all."""
+    whole = Image.new("RGB", picture.size)
+    for box in _tiles(picture):
+        whole.paste(convert(picture.crop(box)), box)
+    return whole
 
-    Integers are taken as 16-bit (value / 257) unless they are larger; then, and for floats above 1, the largest value
-    becomes white. Negative values and NaN become black.
+
+def _tiles(picture: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """The boxes (left, top, right, bottom) of the tiles of a picture, the last of them smaller."""
+    width, height = picture.size
+    for left, top in product(range(0, width, TILE_SIDE), range(0, height, TILE_SIDE)):
+        yield left, top, min(left + TILE_SIDE, width), min(top + TILE_SIDE, height)
+
+
+def _over_white(picture: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+
+
+def _white_of(picture: Image.Image) -> float:
+    """The value that becomes white in a greyscale picture of 16 or 32 bits or of floats.
+
+    Integers are taken as 16-bit unless they are larger; then, and for floats above 1, it is the largest value.
     """
+    usual = 1.0 if picture.mode == "F" else 65535.0
+    if picture.mode.startswith("I;16"):
+        return usual
+    return max(usual, *(float(_finite(picture.crop(box)).max()) for box in _tiles(picture)))
+
+
+def _scaled(picture: Image.Image, white: float) -> Image.Image:
+    """A greyscale picture of 16 or 32 bits or of floats as 8 bits: scaled, never clipped."""
+    values = _finite(picture)
+    values *= 255.0 / white
+    return Image.fromarray(np.rint(values, out=values).astype(np.uint8)).convert("RGB")
+
+
+def _finite(picture: Image.Image) -> NDArray[np.float32]:
+    """The values of a greyscale picture; negative ones and NaN, which become black, are 0."""
     values = np.asarray(picture, dtype=np.float32)
-    values = np.where(np.isfinite(values), values, np.float32(0)).clip(min=0)
-    white = 1.0 if picture.mode == "F" else 65535.0
-    values *= 255.0 / max(white, float(values.max()))
-    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
+    return np.where(np.isfinite(values), values, np.float32(0)).clip(min=0)
 
 
 def preprocess(picture: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:

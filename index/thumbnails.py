@@ -4,7 +4,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from encoder.preprocessing import decode_picture
+from encoder.preprocessing import MAX_PIXELS, decode_picture
 
 LONGEST_SIDE = 256
 QUALITY = 80
@@ -23,10 +23,10 @@ def thumbnail_of(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def make_thumbnail(data: bytes) -> bytes:
+def make_thumbnail(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
     """The thumbnail of a picture file.
 
     Raises:
-        PictureError: it cannot be decoded.
+        PictureError: it cannot be decoded, or has more than `max_pixels`.
     """
-    return thumbnail_of(decode_picture(data, min_side_wanted=LONGEST_SIDE))
+    return thumbnail_of(decode_picture(data, max_pixels=max_pixels, min_side_wanted=LONGEST_SIDE))

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from service.item_facts import read_facts
 from service.item_routes import fields_document, new_item, require_writes
 from service.local_answers import kept_projection
 from service.problems import BodyTooLargeError, RequestError, UnsupportedBodyError
-from service.requests import identifier, parse_json, picture_bytes, query_options
+from service.requests import identifier, parse_json_body, picture_bytes, query_options
 from service.runtime import Runtime
 
 FIELDS = ("items", "delete")
@@ -45,17 +46,22 @@ async def put_items(request: Request) -> Response:
     pictures = [one.image for one in good]
     work = serving.pipeline.encode(pictures, client=client_of(request), patches=projection is not None)
     encoded = iter(await while_wanted(request, runtime.settings.deadline_s, work))
+    make = partial(new_item, projection=projection, max_pixels=runtime.settings.max_pixels)
     new, results = [], []
     for position, one in enumerate(items):
-        found = next(encoded) if isinstance(one, _Asked) else one
-        if isinstance(found, LodiscError):
+        try:
+            if isinstance(one, LodiscError):
+                raise one
+            found = next(encoded)
             if isinstance(found, PictureError):
-                found.position = position
-            results.append({"error": problem(found)})
-        elif isinstance(one, _Asked):
-            new.append(
-                await runtime.in_thread(new_item, one.id, one.image, one.labels, one.metadata, found, projection)
-            )
+                raise found
+            made = await serving.pipeline.in_decoder(make, one.id, one.image, one.labels, one.metadata, found)
+        except (RequestError, PictureError) as error:
+            if isinstance(error, PictureError):
+                error.position = position
+            results.append({"error": problem(error)})
+        else:
+            new.append(made)
             results.append(fields_document(one.id, one.labels, one.metadata))
     if items and not new:
         first = results[0]["error"]["message"]
@@ -72,7 +78,7 @@ async def _read(request: Request, runtime: Runtime) -> tuple[list[_Asked | Lodis
         raise UnsupportedBodyError('POST takes application/json, {"items": [{"id", "image", "labels", "metadata"}]}')
     settings = runtime.settings
     body = await read_body(request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
-    document = await asyncio.to_thread(parse_json, body)
+    document = await asyncio.to_thread(parse_json_body, body)
     if not isinstance(document, dict) or not set(document) <= set(FIELDS):
         raise RequestError(f"the JSON is no object with the keys {', '.join(FIELDS)}", detail={"known": list(FIELDS)})
     asked, deleted = document.get("items", []), document.get("delete", [])

@@ -100,8 +100,14 @@ def new_item(
     metadata: dict[str, Any],
     encoded: EncodedPicture,
     projection: PatchProjection | None,
+    *,
+    max_pixels: int,
 ) -> NewItem:
-    """The item of a picture that came over HTTP; makes its thumbnail, so it takes a moment."""
+    """The item of a picture that came over HTTP; makes its thumbnail, so it takes a moment.
+
+    Raises:
+        PictureError: a thumbnail cannot be made of it.
+    """
     return NewItem(
         id=item_id,
         labels=labels,
@@ -109,7 +115,7 @@ def new_item(
         source=SOURCE,
         content_hash=hashlib.sha256(data).hexdigest(),
         embedding=encoded.embedding_D,
-        thumbnail=make_thumbnail(data),
+        thumbnail=make_thumbnail(data, max_pixels=max_pixels),
         local=None if projection is None or encoded.patches is None else projection.packed(encoded.patches),
     )
 
@@ -122,10 +128,15 @@ async def _put(request: Request, item_id: str) -> Response:
     projection = await runtime.in_thread(kept_projection, serving.catalogue)
     work = serving.pipeline.encode([data], client=client_of(request), patches=projection is not None)
     encoded = (await while_wanted(request, runtime.settings.deadline_s, work))[0]
-    if isinstance(encoded, PictureError):
-        encoded.status = 422
-        raise encoded
-    new = await runtime.in_thread(new_item, item_id, data, labels, metadata, encoded, projection)
+    try:
+        if isinstance(encoded, PictureError):
+            raise encoded
+        new = await serving.pipeline.in_decoder(
+            new_item, item_id, data, labels, metadata, encoded, projection, max_pixels=runtime.settings.max_pixels
+        )
+    except PictureError as error:
+        error.status = 422
+        raise
     await runtime.in_thread(serving.catalogue.put, [new])
     return JSONResponse(fields_document(item_id, labels, metadata))
 

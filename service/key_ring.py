@@ -17,6 +17,10 @@ from service.problems import KeyRefusedError
 
 # What a key of an unknown id is compared with, so that the answer takes as long as for a known one.
 NO_DIGEST = "0" * 64
+IF_SWAPPED = (
+    "if another catalogue took the place of its own, copy it there, or keep it outside of both "
+    "(`lodisc serve --keys FILE`, LODISC_KEYS)"
+)
 
 
 class KeyRing:
@@ -47,7 +51,9 @@ class KeyRing:
                 self._load(self._path)
         except FileNotFoundError as error:
             if self._required or self._signature is not None:
-                raise KeyFileError(f"the file of keys {self._path} is gone; put it back") from error
+                # A file that nobody named lies in the catalogue, and goes where the link to it is pointed.
+                swap = "" if self._required else f"; {IF_SWAPPED}"
+                raise KeyFileError(f"the file of keys {self._path} is gone; put it back{swap}") from error
             return False
         except OSError as error:
             raise KeyFileError(f"the file of keys {self._path} cannot be read: {error.strerror or error}") from error

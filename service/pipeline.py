@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,9 @@ from service.metrics import Metrics
 from service.settings import Settings
 
 # S side in pixels.
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,11 @@ class Pipeline:
                 return await self._encode_all(pictures, client, extras, stages or Stages())
             finally:
                 self._metrics.in_flight.dec(cost)
+
+    async def in_decoder(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run what decodes a picture once more among the decoders, so that never more are decoded at once."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, partial(call, *args, **kwargs))
 
     async def _encode_all(
         self, pictures: Sequence[bytes], client: str, extras: _Extras, stages: Stages

@@ -8,12 +8,13 @@ seconds: a catalogue that is mounted late, or mended, needs no restart.
 Another catalogue may take the place of the one that is served, with another bundle: a symbolic link is pointed at a
 new folder, or the folder is filled anew. It is noticed within WATCH_S, opened and warmed beside the old one, and
 answers from then on; the old one is closed when no request can hold it any more. If it cannot be opened the old one
-goes on answering.
+goes on answering, and opening is tried again here too.
 """
 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -127,8 +128,12 @@ class Runtime:
         """Stop answering, then close what is open."""
         if self._opening is not None:
             self._opening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            try:
                 await self._opening
+            except asyncio.CancelledError:
+                pass  # as it was told
+            except Exception:
+                logger.exception("the catalogue was no longer watched")
         serving, self._serving, self._reason = self._serving, None, "the server is shutting down"
         self._ending.set()
         await asyncio.gather(*self._retired)
@@ -145,21 +150,29 @@ class Runtime:
         await self._open_until_it_works()
         await self._prepare_for_many()
         failed: tuple[int, int] | None = None
+        reason, again_s = "", 0.0
         while True:
             await asyncio.sleep(WATCH_S)
             identity = await self.in_thread(_identity, self.settings.catalogue)
-            if identity in (None, failed, self.serving.identity):
+            waiting = identity == failed and time.monotonic() < again_s
+            if waiting or identity in (None, self.serving.identity):
                 continue
             try:
                 fresh = await self._open_shielded()
-            except LodiscError as error:
-                failed = identity
-                self.metrics.swaps.labels(outcome="failed").inc()
-                logger.warning("another catalogue is there and cannot be served; the old one still is: %s", error)
-            except Exception:
-                failed = identity  # a bug of ours, which nobody else would report
-                logger.exception("another catalogue is there and cannot be served; the old one still is")
+            except Exception as error:
+                if identity != failed:
+                    self.metrics.swaps.labels(outcome="failed").inc()
+                if (identity, str(error)) != (failed, reason):
+                    # Of a bug of ours nobody else would report where it is.
+                    say = logger.warning if isinstance(error, LodiscError) else logger.exception
+                    say(
+                        "another catalogue cannot be served; the old one still is, trying every %g s: %s",
+                        RETRY_S,
+                        error,
+                    )
+                failed, reason, again_s = identity, str(error), time.monotonic() + RETRY_S
             else:
+                failed = None
                 self._swap(fresh)
                 await self._prepare_for_many()
 
@@ -170,6 +183,8 @@ class Runtime:
             await self.in_thread(serving.pipeline.prepare_for_many, serving.load)
         except LodiscError as error:
             logger.warning("pictures are not encoded side by side: %s", error)
+        except Exception:
+            logger.exception("pictures are not encoded side by side")
 
     def _swap(self, fresh: Serving) -> None:
         """Answer from another catalogue from now on."""
@@ -200,11 +215,18 @@ class Runtime:
                     logger.exception("cannot serve yet, trying every %g s", RETRY_S)
                 self._reason = FAILED
             else:
-                num_items = await self.in_thread(self._serving.catalogue.count)
-                logger.info("ready: %d items, bundle %s", num_items, self._serving.manifest.name)
+                await self._say_ready(self._serving)
             self._tried.set()
             if self._serving is None:
                 await asyncio.sleep(RETRY_S)
+
+    async def _say_ready(self, serving: Serving) -> None:
+        try:
+            num_items = await self.in_thread(serving.catalogue.count)
+        except Exception:  # a line of the log is no reason not to serve
+            logger.exception("ready; the items could not be counted")
+        else:
+            logger.info("ready: %d items, bundle %s", num_items, serving.manifest.name)
 
     async def _open_shielded(self) -> Serving:
         """Open in a thread; if the process is told to stop meanwhile, close what was opened after all."""

@@ -29,12 +29,12 @@ class Settings:
     Attributes:
         catalogue: folder of the catalogue; None until somebody says which (the process then answers 503).
         bundle: folder of the bundle; None takes the one that the catalogue names.
-        threads: threads of one inference session; 0 takes the cores divided by `workers`.
+        threads: threads of one inference session, and, up to 8, those that decode pictures; 0 takes the cores divided
+            by `workers`.
         variant: which of the bundle's variants to run; None takes the one that the catalogue was filled with.
         providers: execution providers, in order of preference, each of which has to become active.
         allow_fallback: whether a provider that is not there, or an engine for another GPU, may be done without.
-        workers: processes that share this machine, which is what `threads` and the decode pool are divided
-            by.
+        workers: processes that share this machine, among which its cores are divided where `threads` is 0.
         keys: the file of API keys, which then has to be there; None takes keys.json in the catalogue's folder if there
             is one, and does without keys if not.
         insecure: whether to answer other machines although there are no keys.
@@ -43,7 +43,7 @@ class Settings:
             is enough.
         max_body_bytes: longest request body, counted while it is read.
         max_pictures: most pictures in one request.
-        max_pixels: most pixels in one picture, checked before it is decoded.
+        max_pixels: most pixels in one picture, checked before it is decoded, when it takes up to 17 bytes each.
         max_queued_pictures: most pictures in flight in this process, one that is explained counting as the encodings
             that it takes; above it the answer is 429.
         max_batch: most pictures in one run of the encoder.
@@ -119,8 +119,11 @@ class Settings:
 
     @property
     def num_decode_threads(self) -> int:
-        """Threads that decode pictures, at least 1; Pillow lets go of the interpreter lock meanwhile."""
-        return max(1, min(8, _num_cores() // self.workers))
+        """Threads that decode pictures, from 1 to 8; Pillow lets go of the interpreter lock meanwhile.
+
+        As many as of an inference session, so that who says how many cores there are bounds the memory too.
+        """
+        return min(8, self.num_threads)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":

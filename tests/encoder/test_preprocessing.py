@@ -1,6 +1,9 @@
 """Every odd picture becomes the upright RGB picture that a person sees, or one of our errors."""
 
+import subprocess
+import sys
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +136,47 @@ def test_floats_beyond_one_are_scaled():
     values = np.array([[-3.0, 100.0, 200.0, np.inf]], np.float32)
     found = pixels(decode_picture(file_bytes(Image.fromarray(values), "TIFF")))
     assert found[0, :, 0].tolist() == [0, 128, 255, 0]
+
+
+def _of_many_values(kind):
+    generator = np.random.default_rng(3)
+    if kind == "float":
+        return Image.fromarray(generator.normal(0, 900, (40, 60)).astype(np.float32)), "TIFF", {}
+    if kind == "32 bits":
+        return Image.fromarray(generator.integers(-5, 1_000_000, (40, 60)).astype(np.int32)), "TIFF", {}
+    if kind == "16 bits":
+        return Image.fromarray(generator.integers(0, 65536, (40, 60)).astype(np.uint16)), "PNG", {}
+    rgba = Image.fromarray(generator.integers(0, 256, (40, 60, 4)).astype(np.uint8))
+    if kind == "palette":
+        return rgba.convert("RGB").quantize(50), "PNG", {"transparency": 7}
+    return (rgba.convert("LA") if kind == "grey and alpha" else rgba), "PNG", {}
+
+
+@pytest.mark.parametrize("kind", ["alpha", "grey and alpha", "palette", "16 bits", "32 bits", "float"])
+def test_of_the_tiles_in_which_it_is_converted_nothing_is_seen(monkeypatch, kind):
+    stored, file_format, options = _of_many_values(kind)
+    data = file_bytes(stored, file_format, **options)
+    at_once = pixels(decode_picture(data))
+    assert len(np.unique(at_once)) > 20
+    monkeypatch.setattr("encoder.preprocessing.TILE_SIDE", 7)
+    assert np.array_equal(pixels(decode_picture(data)), at_once)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
+@pytest.mark.parametrize("kind", ["alpha", "16 bits"])
+def test_a_picture_to_be_converted_takes_little_more_memory_than_file_and_result(tmp_path, kind):
+    side = 3000
+    grey = Image.fromarray(np.full((side, side), 25700, np.uint16))
+    stored = Image.new("RGBA", (side, side), (200, 0, 0, 128)) if kind == "alpha" else grey
+    (tmp_path / "large.png").write_bytes(file_bytes(stored))
+    script = (
+        "import re, sys; from pathlib import Path; from encoder.preprocessing import decode_picture\n"
+        "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1]) * 1024\n"
+        "data = Path(sys.argv[1]).read_bytes(); before = peak(); decode_picture(data); print(peak() - before)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "large.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) / side**2 < 12  # 4 bytes a pixel of each, and a tile
 
 
 def test_cmyk_tiff_is_exact(picture):

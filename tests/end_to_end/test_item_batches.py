@@ -77,6 +77,15 @@ def test_what_is_no_batch_is_refused(server: LiveServer, document: Any, status: 
     assert answer.json()["error"]["message"]
 
 
+def test_a_body_of_more_values_than_any_needs_is_refused(server: LiveServer) -> None:
+    many: list[list[int]] = [[]] * 300_000
+    batch = post(server, {"items": [new_item("many", 1, metadata={"many": many})]})
+    search = httpx.post(f"{server.url}/search", json={"embedding": many}, trust_env=False)
+    for answer in (batch, search):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+        assert "500,000 values" in answer.json()["error"]["message"]
+
+
 def test_without_leave_to_write_nothing_is_written(tmp_path: Path, tiny_bundle: Path) -> None:
     with serving(build_served_catalogue(tmp_path, tiny_bundle), tmp_path / "log.txt") as server:
         assert post(server, {"items": [new_item("a", 1)]}).status_code == 403

@@ -194,3 +194,22 @@ def test_mistakes_are_one_line(tmp_path: Path, arguments: tuple[str, ...], said:
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_where_the_link_to_a_catalogue_takes_its_keys_along_nobody_is_let_in_and_the_way_out_is_told(
+    tmp_path: Path,
+) -> None:
+    one, other, link = tmp_path / "one", tmp_path / "other", tmp_path / "current"
+    one.mkdir()
+    other.mkdir()
+    made(one / "keys.json")
+    link.symlink_to(one)
+    ring = KeyRing(link / "keys.json", required=False)
+    assert ring.present()
+    (tmp_path / "next").symlink_to(other)
+    (tmp_path / "next").replace(link)
+    for _ in range(2):
+        with pytest.raises(KeyFileError, match="is gone; put it back.*another catalogue.*--keys FILE"):
+            ring.present()
+    (other / "keys.json").write_bytes((one / "keys.json").read_bytes())
+    assert ring.present()

@@ -48,3 +48,8 @@ def test_threads_are_divided_among_workers() -> None:
     alone, among_many = Settings(), Settings(workers=1000)
     assert alone.num_threads >= among_many.num_threads == 1
     assert among_many.num_decode_threads == 1
+
+
+@pytest.mark.parametrize(("threads", "decoders"), [(1, 1), (3, 3), (8, 8), (64, 8)])
+def test_as_many_pictures_are_decoded_at_once_as_threads_were_said(threads: int, decoders: int) -> None:
+    assert Settings(threads=threads).num_decode_threads == decoders
