@@ -51,8 +51,9 @@ bench: $(VENV)/.dev ## what the README's numbers are from: DATA=DIR, a folder of
 	  echo "== $$benchmark $$*"; $(BIN)/python $$benchmark "$$@" || failed="$$failed $$benchmark"; \
 	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
-gpu-check: ## on a machine with a CUDA device, in an environment that has torch: the tests marked gpu
-	python -m pytest -m gpu tests
+# Only their files: pytest imports every file that it is given, and the others need all that is installed for serving.
+gpu-check: ## the tests marked gpu, on a machine with torch, onnx, onnxscript, onnxruntime, pytest and pytest-timeout
+	python -m pytest -m gpu $$(grep -rl --include='test_*.py' 'mark\.gpu' tests)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

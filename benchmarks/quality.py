@@ -37,7 +37,7 @@ from quality_methods import (
     trained,
     untrained,
 )
-from quality_pictures import PhotographSet
+from quality_pictures import PhotographSet, require_a_batch
 from quality_results import Results
 
 from encoder.bundle import Bundle
@@ -55,9 +55,14 @@ def main() -> None:
     device, results = choose_device(args.device), Results(args.out)
     sets = [PhotographSet.open(args.data / name, args.cache, args.threads) for name in args.sets]
     results.document["protocols"] |= {each.name: each.protocol for each in sets}
-    for method in set(args.methods) & set(TRAINED):
-        recipe_of(method, 0, args.pictures, len(sets[0].train), device)  # a recipe at fault is told before any work
-    results.accept(set(args.methods if args.bundle is None else ()), args.pictures, SIZE, str(device))
+    methods = set(args.methods if args.bundle is None else ())
+    if methods - set(HAND_MADE):
+        # What is at fault is told before any work: a set, or a recipe, whose epochs depend on the set.
+        require_a_batch(sets, SIZE["batch_size"])
+        for each in sets:
+            for method in TRAINED:
+                recipe_of(method, 0, args.pictures, len(each.train), device)
+    results.accept(methods, args.pictures, SIZE, str(device))
     about = {"cores": os.cpu_count(), "threads": args.threads}
     with tempfile.TemporaryDirectory() as folder:
         for each, seed, pictures, measured in _missing(args, sets, results, device, Path(folder)):

@@ -5,7 +5,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,3 +105,12 @@ class PhotographSet:
     def protocol(self) -> str:
         """How retrieval is scored."""
         return "test queries, train gallery" if self.gallery_is_train else "leave one out in test"
+
+
+def require_a_batch(sets: Sequence[PhotographSet], batch_size: int) -> None:
+    """End the program before any work where a set has too few pictures to train on."""
+    small = [f"{each.name} ({len(each.train)})" for each in sets if len(each.train) < batch_size]
+    if small:
+        raise SystemExit(
+            f"sets with fewer training pictures than a batch of {batch_size}: {', '.join(small)}; choose others"
+        )

@@ -5,7 +5,7 @@
 DIR holds the set's folder with train/ and test/, whose sub-folders are labels (read to measure, not to train). First
 a ladder, on which each rung keeps what stands above it; then each further option alone on top of the whole ladder. All
 see as many pictures, and are measured as in `quality.py`. Runs that the result file holds already are not done again;
-runs of another set or length need another file. Prints one JSON object as its last line.
+runs of another set, length or START need another file. Prints one JSON object as its last line.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from quality_measure import figures, measure
 from quality_methods import train_and_embed
-from quality_pictures import PhotographSet
+from quality_pictures import PhotographSet, require_a_batch
 from result_file import write_result
 
 from training.device import resolve_precision
@@ -76,18 +76,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    about = {"set": args.set, "pictures": args.pictures}
+    about = {"set": args.set, "pictures": args.pictures, "start": json.loads(json.dumps(START))}
     result = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}
-    if result.get("runs") and {key: result[key] for key in about} != about:
-        raise SystemExit(
-            f"{args.out} holds runs of set {result['set']} with {result['pictures']} pictures each, these would be "
-            f"of set {args.set} with {args.pictures}; choose another --out"
-        )
+    differing = [name for name, value in about.items() if result.get(name) != value]
+    if result.get("runs") and differing:
+        theirs, ours = (", ".join(f"{name} {of.get(name)}" for name in differing) for of in (result, about))
+        raise SystemExit(f"{args.out} holds runs with {theirs}, these would be with {ours}; choose another --out")
     result = {**result, **about, "runs": result.get("runs", [])}
     done = {(run["row"], run["seed"]) for run in result["runs"]}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         each = PhotographSet.open(args.data / args.set, work / "cache", args.threads)
+        require_a_batch([each], max(fields["batch_size"] for fields in variants().values()))
         result["protocol"] = each.protocol
         for seed in range(args.seeds):
             for number, (row, fields) in enumerate(variants().items()):

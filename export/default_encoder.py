@@ -13,7 +13,7 @@ from encoder.golden import load_golden
 from encoder.image_encoder import ImageEncoder
 from encoder.parity import TOLERANCES, Parity, encoder_embedder, measure_parity, require_parity, tolerance_of
 from export.bundling import ExportOptions, ExportReport, export_network
-from export.encoder_card import encoder_sections, stage_summary
+from export.encoder_card import encoder_sections, reads_labels, stage_summary
 from export.network import Network
 from export.our_network import run_network
 from export.retrieval_gate import DEFAULT_FLOOR
@@ -144,7 +144,7 @@ def _read_figures(path: Path, source: Path) -> dict[str, Any]:
 def _described(network: Network, index: PackIndex, document: dict[str, Any], settings: BundleSettings) -> Network:
     """The network with what the packs say of its pictures, which lay unpacked in a folder whose name says nothing."""
     sets = ", ".join(each.name for each in index.sets)
-    kind = "labelled" if index.labelled else "unlabelled"
+    kind = "labelled" if reads_labels(document["recipe"]) else "unlabelled"
     earlier = document["training"].get("earlier", [])
     return replace(
         network,

@@ -17,11 +17,14 @@ def encoder_sections(index: PackIndex, document: dict[str, Any], note: str = "")
         document: what `training.figures.measure_run` gave.
         note: what else is to be said of the training.
     """
-    return "\n".join([*_data(index), *_training(document, note), *_measured(document), *_limits(document)])
+    return "\n".join(
+        [*_data(index, document["recipe"]), *_training(document, note), *_measured(document), *_limits(document)]
+    )
 
 
-def _data(index: PackIndex) -> Iterator[str]:
-    read = "read by training" if index.labelled else "not read, and not in the training packs"
+def _data(index: PackIndex, recipe: dict[str, Any]) -> Iterator[str]:
+    unread = "in the training packs, not read" if index.labelled else "not read, and not in the training packs"
+    read = "read by training" if reads_labels(recipe) else unread
     yield "## Data"
     yield ""
     yield f"Short side at most {index.short_side} pixels, WebP quality {index.quality}."
@@ -51,7 +54,7 @@ def _training(document: dict[str, Any], note: str) -> Iterator[str]:
     if fitted := training.get("fitted"):
         yield f"The epochs were chosen to fit {fitted['minutes']:g} minutes at {fitted['step_s']:.3f} s a step."
     earlier = training.get("earlier", [])
-    if earlier and not any(_reads_labels(each) for each in (recipe, *(stage["recipe"] for stage in earlier))):
+    if earlier and not any(reads_labels(each) for each in (recipe, *(stage["recipe"] for stage in earlier))):
         yield "No stage read a label."
     if note:
         yield note
@@ -65,13 +68,14 @@ def _training(document: dict[str, Any], note: str) -> Iterator[str]:
 def stage_summary(stage: dict[str, Any]) -> str:
     """An earlier stage (`training.earlier_stages`) in a few words."""
     recipe = stage["recipe"]
-    kind = "labelled" if _reads_labels(recipe) else "unlabelled"
+    kind = "labelled" if reads_labels(recipe) else "unlabelled"
     of_sets = f" of {', '.join(stage['sets'])}" if stage["sets"] else ""
     epochs = f"{stage['epochs']:.3g} epoch{'s' * (stage['epochs'] != 1)}"
     return f"{epochs} of {stage['num_pictures']} {kind} pictures{of_sets} ({stage['seconds'] / 60:.1f} minutes)"
 
 
-def _reads_labels(recipe: dict[str, Any]) -> bool:
+def reads_labels(recipe: dict[str, Any]) -> bool:
+    """Whether training by a recipe, given as its plain values, looked at labels: to learn from, or to choose by."""
     return bool(recipe.get("supervision", "none") != "none" or recipe.get("holdout", 0) > 0)
 
 

@@ -22,7 +22,7 @@ OPSET = 20
 INPUT_NAME = "pixels"
 # Constants of fewer bytes stay in the graph.
 SMALLEST_APART = 1024
-# Weights with fewer values (norms, biases) stay in float32: they weigh nothing and matter most.
+# What has fewer values (norms, biases) stays in float32: it weighs nothing and matters most.
 SMALLEST_HALVED = 1024
 ALIGNMENT = 4096  # so that a reader can map each tensor into memory
 
@@ -117,11 +117,14 @@ def keep_outputs(model: ir.Model, outputs: Sequence[str]) -> None:
 
 
 def round_to_half(module: nn.Module) -> None:
-    """Round the large weights of a network to float16 values, in place, kept as float32."""
+    """Round what is large in a network to float16 values, in place, kept as float32.
+
+    Weights, and buffers too: a graph makes no difference between them. A whitening and rotary positions are buffers.
+    """
     with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.numel() >= SMALLEST_HALVED:
-                parameter.copy_(parameter.half().float())
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point() and tensor.numel() >= SMALLEST_HALVED:
+                tensor.copy_(tensor.half().float())
 
 
 def store_as_half(model: ir.Model) -> None:

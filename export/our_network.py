@@ -1,6 +1,7 @@
 """Networks of our own ViT: a training run, or published weights that fit it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ def run_network(run: Path, *, untrained: bool = False) -> Network:
 
     Args:
         run: folder of `lodisc train`, or one of its checkpoints.
-        untrained: its initial weights instead: the control of a comparison.
+        untrained: random weights in their place, by the recipe's seed: the control of a comparison. They have neither
+            what `init` names nor a learnt stem or whitening, as in `training.embedders.run_embedders`.
 
     Raises:
         ConfigError: no checkpoint, or one that cannot be read.
@@ -29,13 +31,14 @@ def run_network(run: Path, *, untrained: bool = False) -> Network:
     model, state = load_encoder(run)
     recipe = state.recipe
     if untrained:
+        recipe = replace(recipe, init="", stem_init="random", whitening=0.0)
         model = build_model(recipe)
     return _network(
         EmbeddingModel.from_lodisc(model, recipe.feature),
         recipe,
         source="a run of lodisc train",
         licence="not stated",
-        trained_on="nothing: these are the initial weights of its recipe" if untrained else _trained_on(state),
+        trained_on="nothing: these are random weights" if untrained else _trained_on(state),
         domain="nothing" if untrained else _data_name(Path(state.data)),
         pictures=Path(state.data),
         recorded=_architecture(recipe) if untrained else recipe_values(recipe),

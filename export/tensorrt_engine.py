@@ -4,9 +4,11 @@ Through ONNX Runtime's TensorRT provider, which keeps the engine inside an ONNX 
 `tensorrt` package, where it is installed, also gives a plain `.plan` for those who run TensorRT without ONNX Runtime.
 """
 
+import contextlib
 import importlib
 import importlib.util
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from encoder.tensorrt import BATCH_BUCKETS, build_options, find_gpu
 
 CONTEXT_NAME = "encoder.tensorrt.onnx"
 PLAN_NAME = "encoder.tensorrt.plan"
+NO_TF32 = "NVIDIA_TF32_OVERRIDE"
 PRECISIONS = ("fp16", "bf16", "fp32")
 
 
@@ -51,9 +54,10 @@ def build_engine(graph: Path, folder: Path, image_size: int, precision: str, tim
     require_tensorrt()
     context = folder / CONTEXT_NAME
     options = {"tensorrt": build_options(context, timing_cache_dir, image_size, precision)}
-    session = open_session(graph, ["tensorrt", "cuda"], provider_options=options)
-    for size in BATCH_BUCKETS:
-        session.run(["embedding"], {"pixels": np.zeros((size, image_size, image_size, 3), np.uint8)})
+    with _without_tf32() if precision == "fp32" else contextlib.nullcontext():
+        session = open_session(graph, ["tensorrt", "cuda"], provider_options=options)
+        for size in BATCH_BUCKETS:
+            session.run(["embedding"], {"pixels": np.zeros((size, image_size, image_size, 3), np.uint8)})
     if not context.is_file():
         raise ProviderUnavailableError(f"ONNX Runtime {version()} built no engine: it wrote no {context.name}")
     gpu = find_gpu()
@@ -79,6 +83,23 @@ def build_engine(graph: Path, folder: Path, image_size: int, precision: str, tim
     )
 
 
+@contextlib.contextmanager
+def _without_tf32() -> Iterator[None]:
+    """TensorRT builds in full float32 meanwhile, not in TF32, whose products of 10 bits the comparison would refuse.
+
+    Through the environment, which TensorRT asks as it builds: ONNX Runtime's provider has no option for it.
+    """
+    before = os.environ.get(NO_TF32)
+    os.environ[NO_TF32] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[NO_TF32]
+        else:
+            os.environ[NO_TF32] = before
+
+
 def tensorrt_version() -> str:
     """Of NVIDIA's package; ONNX Runtime does not tell the version of the library that it has loaded."""
     if importlib.util.find_spec("tensorrt") is None:
@@ -100,7 +121,9 @@ def build_plan(graph: Path, image_size: int, precision: str, buckets: Sequence[i
     if not parser.parse_from_file(str(graph)):
         raise ProviderUnavailableError(f"TensorRT cannot read {graph.name}: {parser.get_error(0)}")
     config = builder.create_builder_config()
-    if precision != "fp32":
+    if precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)  # set by default: products of 10 bits, which are not float32
+    else:
         config.set_flag(trt.BuilderFlag.FP16 if precision == "fp16" else trt.BuilderFlag.BF16)
     least = 1
     for size in buckets:

@@ -96,7 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--figures", type=Path, metavar="JSON", help="measurements to store: the output of lodisc evaluate --json"
     )
     parser.add_argument(
-        "--untrained", action="store_true", help="export the run's initial weights instead, as a control"
+        "--untrained",
+        action="store_true",
+        help="export random weights in the place of the run's, as a control (what it began from: --init FILE)",
     )
 
 

@@ -27,14 +27,37 @@ def run(tmp_path, monkeypatch):
     return call
 
 
-def test_runs_of_another_set_or_length_are_not_thrown_away(tmp_path, run):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"set": "flowers17"}, "with set flowers17, these would be with set fields;"),
+        ({"pictures": 2560}, "with pictures 2560, these would be with pictures 8;"),
+        ({"start": {**small_data.START, "lr": 9}}, "'lr': 9,.* these would be with start .*'lr': 0.002,"),
+        ({"start": None}, "with start None, these would be with start "),
+    ],
+)
+def test_runs_of_other_settings_are_not_thrown_away(tmp_path, run, change, said):
     path = tmp_path / "result.json"
-    for kept in ({"set": "flowers17", "pictures": 8}, {"set": "fields", "pictures": 2560}):
-        path.write_text(json.dumps({**kept, "runs": [{"row": "tiny", "seed": 0}]}))
-        before = path.read_bytes()
-        with pytest.raises(SystemExit, match=rf"set {kept['set']}.* {kept['pictures']} pictures.*another --out"):
-            run()
-        assert path.read_bytes() == before
+    kept = {"set": "fields", "pictures": 8, "start": small_data.START, "runs": [{"row": "tiny", "seed": 0}]}
+    path.write_text(json.dumps({**kept, **change}))
+    before = path.read_bytes()
+    with pytest.raises(SystemExit, match=rf"{said}.*choose another --out"):
+        run()
+    assert path.read_bytes() == before
+    path.write_text(json.dumps(kept))
+    run()
+    assert json.loads(path.read_text())["runs"] == kept["runs"]
+
+
+def test_the_kept_results_are_of_the_settings_that_are_here():
+    kept = json.loads(small_data.RESULT.read_text(encoding="utf-8"))
+    assert kept["start"] == small_data.START
+
+
+def test_a_set_smaller_than_a_batch_is_refused(run, monkeypatch):
+    monkeypatch.setattr(small_data, "variants", lambda: {"tiny": {**TINY, "batch_size": 16}})
+    with pytest.raises(SystemExit, match=r"than a batch of 16: fields \(12\)"):
+        run()
 
 
 def test_a_reader_of_the_old_file_sees_it_whole(tmp_path, run):

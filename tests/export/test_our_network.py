@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from encoder.errors import ConfigError
-from export.our_network import published_network
+from export.our_network import published_network, run_network
+from training.checkpoint import RunState, build_model, save_checkpoint
+from training.recipe import Recipe
 from training.vit import build_vit
 
 SETTINGS = {"encoder": "nano", "image_size": 32, "patch_size": 8}
@@ -57,6 +59,27 @@ def test_the_network_is_that_of_the_file(backbone, layout, tmp_path):
         cls = backbone((pixels.permute(0, 3, 1, 2) / 255 - mean) / std).cls_BD
         found = network.reference(pixels)[0]
     torch.testing.assert_close(found, torch.nn.functional.normalize(cls, dim=1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"init": "gone.pth"}, {"stem": "conv", "stem_init": "pca", "whitening": 0.5}], ids=["init", "pca"]
+)
+def test_an_untrained_network_is_random_and_says_nothing_of_what_training_began_from(tmp_path, changes):
+    recipe = Recipe(**SETTINGS, hidden_dim=32, projection_dim=16, **changes)
+    model = build_model(recipe)
+    expected = {name: tensor.clone() for name, tensor in model.base.backbone.state_dict().items()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    if model.whitening is not None:
+        model.whitening.learn(torch.randn(300, 192, generator=torch.Generator().manual_seed(0)))
+    save_checkpoint(tmp_path, model, None, RunState(recipe, 5, "photos", 12, 1.0))
+    network = run_network(tmp_path, untrained=True)
+    found = network.reference.backbone.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert network.trained_on == "nothing: these are random weights"
+    assert (network.recipe["init"], network.recipe["stem_init"], network.recipe["whitening"]) == ("", "random", 0)
+    assert network.feature == "cls"
 
 
 def test_an_encoder_with_random_parts_is_refused(backbone, tmp_path):
