@@ -11,7 +11,7 @@ import { clearHistory, openHistory } from "./history.js";
 import { listenForPictures } from "./intake.js";
 import { listenToKeys } from "./keys.js";
 import { showProblem } from "./problem.js";
-import { addFiles, askFiles, askItem, search, tryFilter } from "./search.js";
+import { addFiles, askFiles, askItem, listenToAnswers, search, tryFilter } from "./search.js";
 import { ask, forgetKey, storeKey, storedKey } from "./server.js";
 import { state } from "./state.js";
 import { listenToWhy, openWhy } from "./why.js";
@@ -39,7 +39,10 @@ function followAddress() {
   }
 }
 
+let waiting = false; // for what showFacts shows
+
 async function showFacts() {
+  waiting = true;
   try {
     const stats = await ask("/stats");
     state.stats = stats;
@@ -50,6 +53,8 @@ async function showFacts() {
     offerFeedback();
   } catch (error) {
     showProblem(error);
+  } finally {
+    waiting = false;
   }
 }
 
@@ -83,7 +88,7 @@ function listenToForms() {
   byId("retry").addEventListener("click", () => {
     showProblem(null);
     if (!state.stats) showFacts();
-    search();
+    searchOrTry();
   });
 }
 
@@ -115,6 +120,7 @@ listenToCards();
 listenToHistory();
 listenToKeys();
 listenToWhy();
+listenToAnswers(() => state.stats || waiting || showFacts()); // the server was not ready when the page was opened
 window.addEventListener("hashchange", followAddress);
 showFacts();
 followAddress();

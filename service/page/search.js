@@ -13,6 +13,13 @@ import { ask } from "./server.js";
 import { showShots } from "./shots.js";
 import { state } from "./state.js";
 
+let onanswer = () => {};
+
+/** `listener` runs after each answer that is shown. */
+export function listenToAnswers(listener) {
+  onanswer = listener;
+}
+
 const numWanted = () => byId("k").value;
 
 /** Ask the question of the page again, with the filter as it is now. */
@@ -35,6 +42,7 @@ export async function search() {
     keepChosen(answer.matches);
     offerFeedback();
     remember(question, answer);
+    onanswer();
   } catch (error) {
     if (turn !== state.turn) return;
     state.answer = null;
