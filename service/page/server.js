@@ -19,7 +19,16 @@ export const storedKey = () => ofThisTab.get(KEY_NAME); // gone with the tab, an
 export const storeKey = (key) => ofThisTab.set(KEY_NAME, key);
 export const forgetKey = () => ofThisTab.remove(KEY_NAME);
 
-export const pathOf = (id) => `/items/${id.split("/").map(encodeURIComponent).join("/")}`;
+/**
+ * The slashes of an id stand as they are, but where a browser would take out `.` or `..` between them, escaped or not,
+ * and so come to the path of another item: the server reads both.
+ */
+export function pathOf(id) {
+  const segments = id.split("/");
+  if (segments.some((one) => one === "." || one === "..")) return `/items%2F${encodeURIComponent(id)}`;
+  return `/items/${segments.map(encodeURIComponent).join("/")}`;
+}
+
 export const thumbnailOf = (id) => `${pathOf(id)}/thumbnail`;
 
 /** The options of a request, with the key if there is one. */
