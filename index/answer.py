@@ -11,9 +11,16 @@ from index.answers.calibration import Calibration
 from index.answers.vote import Prediction, RankVote, predict
 from index.domain import domain_note
 
+_DOTS = {".", ".."}
+
 
 def thumbnail_path(item_id: str) -> str:
-    """The URL path of an item's thumbnail."""
+    """The URL path of an item's thumbnail.
+
+    The slashes of an id stand as they are, but where a browser would take out `.` or `..` between them.
+    """
+    if _DOTS & set(item_id.split("/")):
+        return f"/items%2F{quote(item_id, safe='')}/thumbnail"
     return f"/items/{quote(item_id)}/thumbnail"
 
 

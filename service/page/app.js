@@ -1,5 +1,6 @@
 // The search page: pictures in, a name and its neighbours out. Here the parts are put together, and nothing else.
 
+import { addressOf, isOfItem, itemHere, picturesHere } from "./address.js";
 import { listenToCamera } from "./camera.js";
 import { pressedCard } from "./cards.js";
 import { compareChosen, forgetChosen, toggleChosen } from "./compare.js";
@@ -11,19 +12,17 @@ import { clearHistory, openHistory } from "./history.js";
 import { listenForPictures } from "./intake.js";
 import { listenToKeys } from "./keys.js";
 import { showProblem } from "./problem.js";
-import { addFiles, askFiles, askItem, search, tryFilter } from "./search.js";
+import { addFiles, askAgain, askFiles, askItem, listenToAnswers, search, tryFilter } from "./search.js";
 import { ask, forgetKey, storeKey, storedKey } from "./server.js";
 import { state } from "./state.js";
 import { listenToWhy, openWhy } from "./why.js";
 import { plural } from "./words.js";
 
-const ITEM = "#item=";
-
 const searchOrTry = () => (state.question ? search() : tryFilter());
 
 /** Make an item the question, with an address of its own, so that Back, Forward and a bookmark work. */
 function goToItem(id) {
-  const address = `${ITEM}${encodeURIComponent(id)}`;
+  const address = addressOf(id);
   if (location.hash === address) askItem(id);
   else location.hash = address;
   window.scrollTo({ top: 0 });
@@ -31,15 +30,21 @@ function goToItem(id) {
 }
 
 function followAddress() {
-  if (!location.hash.startsWith(ITEM)) return;
+  if (!isOfItem()) {
+    askAgain(picturesHere());
+    return;
+  }
   try {
-    askItem(decodeURIComponent(location.hash.slice(ITEM.length)));
+    askItem(itemHere());
   } catch {
     showProblem(new Error("The address of this page names no item."));
   }
 }
 
+let waiting = false; // for what showFacts shows
+
 async function showFacts() {
+  waiting = true;
   try {
     const stats = await ask("/stats");
     state.stats = stats;
@@ -50,6 +55,8 @@ async function showFacts() {
     offerFeedback();
   } catch (error) {
     showProblem(error);
+  } finally {
+    waiting = false;
   }
 }
 
@@ -83,7 +90,7 @@ function listenToForms() {
   byId("retry").addEventListener("click", () => {
     showProblem(null);
     if (!state.stats) showFacts();
-    search();
+    searchOrTry();
   });
 }
 
@@ -115,6 +122,12 @@ listenToCards();
 listenToHistory();
 listenToKeys();
 listenToWhy();
+listenToAnswers(() => state.stats || waiting || showFacts()); // the server was not ready when the page was opened
+// Not by its address, which is that of the question.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("results").focus();
+});
 window.addEventListener("hashchange", followAddress);
 showFacts();
-followAddress();
+if (isOfItem()) followAddress();

@@ -9,6 +9,7 @@ const isPhone = () => matchMedia("(pointer: coarse)").matches;
 const hasCamera = () => Boolean(navigator.mediaDevices && navigator.mediaDevices.getUserMedia);
 
 let stream = null;
+let turn = 0; // the number of the last opening: a camera that is granted to an older one is switched off at once
 let taken = [];
 
 /** Offer the camera where there can be one; `onphotos` gets the photographs of one thing. */
@@ -28,30 +29,35 @@ export function listenToCamera(onphotos) {
 }
 
 async function openCamera() {
+  const mine = ++turn;
   taken = [];
   showTaken();
   byId("camera-take").disabled = true;
   say("Waiting for the camera …");
-  const dialog = openDialog("camera-dialog", stop);
+  openDialog("camera-dialog", stop);
   try {
     const opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    stream = opened;
-    if (!dialog.open) {
-      stop();
+    if (mine !== turn) {
+      switchOff(opened);
       return;
     }
+    stream = opened;
     byId("camera-video").srcObject = opened;
     await byId("camera-video").play();
+    if (mine !== turn) return;
     byId("camera-take").disabled = false;
     byId("camera-take").focus();
     say("");
   } catch (error) {
-    say(`The camera cannot be used: ${error.message}`);
+    if (mine === turn) say(`The camera cannot be used: ${error.message}`);
   }
 }
 
+const switchOff = (opened) => opened.getTracks().forEach((track) => track.stop());
+
 function stop() {
-  if (stream) stream.getTracks().forEach((track) => track.stop());
+  turn += 1;
+  if (stream) switchOff(stream);
   stream = null;
   byId("camera-video").srcObject = null;
 }

@@ -2,15 +2,18 @@
 //
 // Offered only where this server lets this page write (`may_write` of GET /stats). What was added can be taken back.
 
+import { changesFor, isMade, isNew, isSure, makeChanges, takeBack } from "./changes.js";
 import { button, byId, make, show } from "./elements.js";
 import { isOneOf } from "./filter-text.js";
 import { labelField } from "./label-field.js";
-import { ask, pathOf } from "./server.js";
+import { ask } from "./server.js";
 import { state } from "./state.js";
 import { plural } from "./words.js";
 
 const ASKED_ITEMS = 20; // whose labels are looked at for those of the other ranks
 const NO_RANKS = ["label"]; // what the one rank is called in a catalogue that names none
+
+const changesOf = new WeakMap(); // a question -> what its yes or no changed, so that a second try goes on
 
 const ranksNow = () => {
   const { ranks, labels } = state.stats.catalogue;
@@ -65,55 +68,60 @@ function showCorrection() {
 /** Put the good pictures of the question into the catalogue under a name. */
 async function keep(rank, label) {
   const { question, answer } = state;
-  const bad = new Set((answer.errors || []).map(({ position }) => position));
-  const pictures = question.pictures.filter((_, position) => !bad.has(position));
-  const added = [];
   show(byId("feedback-ask"), false);
   show(byId("correction"), false);
   say("Adding …");
   const here = () => question === state.question; // its answer may have been asked for anew meanwhile
+  let changes = [];
   try {
     const labels = await labelsOf(rank, label, answer);
-    for (const { file, name } of pictures) {
-      const id = newId(label, added.length);
-      const form = new FormData();
-      form.append("image", file, name);
-      form.append("labels", JSON.stringify(labels));
-      await ask(pathOf(id), { method: "PUT", body: form });
-      added.push(id);
-    }
-    state.added = { question, ids: added, labels };
-    if (here()) sayAdded(state.added);
+    changes = changesOf.get(question) || (await changesFor(goodPictures(question, answer)));
+    changesOf.set(question, changes);
+    await makeChanges(changes, labels);
+    const added = { question, changes, labels };
+    if (changes.some(isMade)) state.added = added;
+    if (!here()) return;
+    sayAdded(added);
+    show(byId("feedback-ask"), state.added !== added); // where nothing was changed, the other answer is still open
   } catch (error) {
     if (!here()) return;
-    const done = added.length > 0 ? ` ${plural(added.length, "picture")} had been added.` : "";
-    say(`Not added: ${error.message}${done} `, ...undoFor(added));
+    const num = changes.filter(isSure).length;
+    const done = num > 0 ? ` ${plural(num, "picture")} had been added.` : "";
+    say(`Not added: ${error.message}${done} `, ...(num > 0 ? [undoOf(question)] : []));
     show(byId("feedback-ask"), true);
   }
 }
 
-function sayAdded({ ids, labels }) {
-  const named = Object.values(labels).join(", ");
-  say(`Added ${plural(ids.length, "picture")} to the catalogue as ${named}. `, ...undoFor(ids));
+function goodPictures(question, { errors = [] }) {
+  const bad = new Set(errors.map(({ position }) => position));
+  return question.pictures.filter((_, position) => !bad.has(position));
 }
 
-const undoFor = (ids) => (ids.length > 0 ? [button("Undo", () => undo(ids), { className: "link" })] : []);
+function sayAdded({ question, changes, labels }) {
+  const named = Object.values(labels).join(", ");
+  const made = changes.filter(isMade);
+  const counted = [
+    [made.filter(isNew), (count) => `Added ${count} to the catalogue as ${named}. `],
+    [made.filter((one) => !isNew(one)), (count) => `Now ${named} in the catalogue: ${count}. `],
+    [changes.filter((one) => !isMade(one)), (count) => `Already in the catalogue as ${named}: ${count}. `],
+  ].filter(([some]) => some.length > 0);
+  const sentences = counted.map(([some, sentence]) => sentence(plural(some.length, "picture")));
+  say(sentences.join(""), ...(made.length > 0 ? [undoOf(question)] : []));
+}
 
-/** Remove what was added; what is removed leaves `ids`, so that a second try goes on where the first failed. */
-async function undo(ids) {
-  const { question } = state;
+const undoOf = (question) => button("Undo", () => undo(question), { className: "link" });
+
+async function undo(question) {
   say("Taking back …");
   try {
-    while (ids.length > 0) {
-      await ask(pathOf(ids[0]), { method: "DELETE" });
-      ids.shift();
-    }
+    await takeBack(changesOf.get(question));
+    changesOf.delete(question);
     state.added = null;
     if (question !== state.question) return;
     offerFeedback();
     say("Taken back.");
   } catch (error) {
-    if (question === state.question) say(`Not taken back: ${error.message} `, ...undoFor(ids));
+    if (question === state.question) say(`Not taken back: ${error.message} `, undoOf(question));
   }
 }
 
@@ -138,12 +146,4 @@ async function itemsOf(rank, label) {
   if (state.stats.catalogue.labels[rank] === undefined) return []; // a filter by a rank that no item has is refused
   const filter = encodeURIComponent(isOneOf(rank, [label]));
   return (await ask(`/items?limit=${ASKED_ITEMS}&filter=${filter}`)).items;
-}
-
-/** An id that says where the item came from, when, and as what. */
-function newId(label, position) {
-  const words = label.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 60) || "unnamed";
-  const when = new Date().toISOString().slice(0, 19).replaceAll(":", "");
-  const once = crypto.getRandomValues(new Uint32Array(1))[0].toString(16).padStart(8, "0");
-  return `page/${words}/${when}-${once}-${position + 1}`;
 }

@@ -2,9 +2,10 @@
 
 import { dialogIsOpen, openDialog } from "./dialogs.js";
 import { byId, make } from "./elements.js";
+import { ofThisBrowser } from "./storage.js";
 
 const NAME = "lodisc-shortcuts";
-const isOn = () => localStorage.getItem(NAME) !== "off";
+const isOn = () => ofThisBrowser.get(NAME) !== "off";
 const TYPED_INTO = "input:not([type=file]):not([type=checkbox]), select, textarea";
 
 const cards = () => [...document.querySelectorAll("#cards .card")];
@@ -53,7 +54,7 @@ export function listenToKeys() {
     ]),
   );
   byId("keys-on").checked = isOn();
-  byId("keys-on").addEventListener("change", ({ target }) => localStorage.setItem(NAME, target.checked ? "on" : "off"));
+  byId("keys-on").addEventListener("change", ({ target }) => ofThisBrowser.set(NAME, target.checked ? "on" : "off"));
   byId("keys-open").addEventListener("click", openKeys);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !isOn()) return;

@@ -1,7 +1,7 @@
 // What went wrong, said next to what it is about: the filter, the key, or the page as a whole.
 
 import { byId, show } from "./elements.js";
-import { LOST, asksForKey } from "./server.js";
+import { asksForKey, passes } from "./server.js";
 
 /** Say what is wrong; null takes back what was said before. */
 export function showProblem(error) {
@@ -14,7 +14,7 @@ export function showProblem(error) {
   // That there is no key yet is no mistake: the field says it.
   const said = error && !refused && error.code !== "key_missing" ? error.message : "";
   byId("problem-text").textContent = said;
-  show(byId("retry"), Boolean(error) && error.code === LOST);
+  show(byId("retry"), Boolean(error) && passes(error));
   show(byId("problem"), said !== "");
 }
 

@@ -4,8 +4,7 @@ export const state = {
   stats: null, // the answer to GET /stats (app.js)
   question: null, // what is asked, as question.js makes it (search.js)
   answer: null, // the server's answer to it, null while there is none (search.js)
-  turn: 0, // the number of the last question: an answer to an older one is dropped (search.js)
   narrowed: new Map(), // rank -> labels among which is searched (filters.js)
-  added: null, // what a yes or no has put into the catalogue: its question, ids and labels (feedback.js)
+  added: null, // what a yes or no has put into the catalogue: its question, changes and labels (feedback.js)
   chosen: [], // the matches that were picked to be compared, two at most (compare.js)
 };

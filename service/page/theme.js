@@ -5,7 +5,14 @@
 {
   const NAME = "lodisc-theme";
   const root = document.documentElement;
-  const chosen = localStorage.getItem(NAME);
+  const attempt = (use) => {
+    try {
+      return use();
+    } catch {
+      return null; // this browser keeps nothing: the choice holds until the page is left
+    }
+  };
+  const chosen = attempt(() => localStorage.getItem(NAME));
   if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
 
   const isDark = () =>
@@ -17,10 +24,10 @@
     const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
     if (wanted === system) {
       delete root.dataset.theme;
-      localStorage.removeItem(NAME);
+      attempt(() => localStorage.removeItem(NAME));
     } else {
       root.dataset.theme = wanted;
-      localStorage.setItem(NAME, wanted);
+      attempt(() => localStorage.setItem(NAME, wanted));
     }
   };
 

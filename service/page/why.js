@@ -2,6 +2,7 @@
 //
 // It is asked for only when a person wants to know: an explanation costs the server more than an answer.
 
+import { addressOf } from "./address.js";
 import { closeDialog, openDialog } from "./dialogs.js";
 import { button, byId, fill, make, show } from "./elements.js";
 import { isOneOf } from "./filter-text.js";
@@ -25,7 +26,7 @@ export async function openWhy(match, place) {
   byId("why-scores").textContent = scoresOf(match, place);
   byId("why-next").onclick = () => {
     closeDialog("why");
-    location.hash = `item=${encodeURIComponent(match.id)}`;
+    location.hash = addressOf(match.id);
   };
   draw(question, match, null);
   say("Asking what decided …");

@@ -37,3 +37,33 @@ def test_on_a_phone_it_is_the_phone_s_own_camera(browser: Browser, server: LiveS
             page.get_by_role("button", name="Take a photo").click()
         chooser.value.set_files(picture_file())
         expect(page.locator("#name")).to_have_text("lime")
+
+
+def test_a_camera_that_is_opened_twice_before_it_is_granted_is_switched_off_twice(page: Page) -> None:
+    page.evaluate("""() => {
+        const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        window.grants = [];
+        window.tracks = [];
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await new Promise((resolve) => window.grants.push(resolve));
+            const stream = await open(wanted);
+            window.tracks.push(...stream.getTracks());
+            return stream;
+        };
+    }""")
+    states = "tracks.map((track) => track.readyState)"
+    take = page.get_by_role("dialog").get_by_role("button", name="Take a photo")
+    for _ in range(2):
+        page.get_by_role("button", name="Take a photo").click()
+        expect(take).to_be_disabled()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Take a photo").click()
+    for turn in range(3):
+        page.evaluate("turn => grants[turn]()", turn)
+        page.wait_for_function("turn => tracks.length > turn", arg=turn)
+    expect(take).to_be_enabled()
+    assert page.evaluate(states) == ["ended", "ended", "live"]
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.evaluate(states) == ["ended"] * 3

@@ -47,9 +47,9 @@ def watched_page(
     assert {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, asked) if parts.scheme != "blob"} == {url}
 
 
-def picture_file(name: str = "lime.png", colour: str = "Viridis/lime") -> Any:
-    """A file as `Page.set_input_files` takes it: a drawn picture that the catalogue does not have."""
-    return {"name": name, "mimeType": "image/png", "buffer": encoded(drawn_picture(COLOURS[colour], 50))}
+def picture_file(name: str = "lime.png", colour: str = "Viridis/lime", seed: int = 50) -> Any:
+    """A file as `Page.set_input_files` takes it: a drawn picture that the catalogue does not have, from 50 on."""
+    return {"name": name, "mimeType": "image/png", "buffer": encoded(drawn_picture(COLOURS[colour], seed))}
 
 
 BROKEN_FILE: Any = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
