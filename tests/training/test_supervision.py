@@ -315,7 +315,9 @@ def test_the_sentence():
     assert labels_sentence({"supervision": "none", "holdout": 0.1}).startswith(
         "the loss read no label; those of the held"
     )
-    assert labels_sentence({"supervision": "none", "init": "a/vit.pth"}).startswith("no label was read; whether its initial")
+    assert labels_sentence({"supervision": "none", "init": "a/vit.pth"}).startswith(
+        "no label was read; whether its initial"
+    )
 
 
 def test_the_estimate_says_it_too(nested):
