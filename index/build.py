@@ -107,10 +107,13 @@ def open_for_build(
 
     Raises:
         ConfigError: `store` is no address, or the items are elsewhere already.
+        BundleNotFoundError: the bundle has no such variant.
         EncoderMismatchError: another encoder, or a variant that sees other patches, filled it and `fresh` was not said.
         CatalogueBusyError: another bulk run is at work there.
         CatalogueError: `path` holds something else, or cannot be written.
     """
+    if variant is not None:
+        bundle.variant(variant)  # before a folder is made, or what is there thrown away
     exists = (path / DATABASE_NAME).is_file()
     known = read_store(path)
     if not exists and known is None:
