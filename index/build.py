@@ -8,6 +8,7 @@ already in the catalogue with the same content is not encoded again, so the run 
 continues where the last transaction ended. One bulk run at a time: another waits a while, then says so.
 """
 
+import json
 import os
 import shutil
 import time
@@ -36,6 +37,7 @@ from index.sources.files import is_url
 from index.sources.picture import Source, SourcePicture, UnreadablePart
 from index.sqlite_catalogue import SqliteCatalogue
 from index.store_file import read_store
+from index.text import is_text
 
 # Several calls of the encoder are under way at once: larger batches are no faster on a CPU, hold more activations in
 # memory, and more of them is lost when a run is killed.
@@ -262,11 +264,19 @@ def _pictures(source: Source, seen: DiskMap, rejected: Rejected, report: BuildRe
             continue
         report.total += 1
         facts = found.facts
+        # What no database holds would end the run when it is written, with all that is written beside it.
+        if not is_text(facts.id):
+            rejected.add(facts.location, f"its id {facts.id!a} is not UTF-8; rename the file, or give it another id")
+            continue
         earlier = seen.add(facts.id, facts.location)
-        if earlier is None:
-            yield found
-        else:
+        if earlier is not None:
             rejected.add(facts.location, f"its id {facts.id!r} is that of {earlier}; ids must differ")
+        elif not is_text(json.dumps([facts.labels, facts.metadata], ensure_ascii=False)):
+            rejected.add(
+                facts.location, "a label or metadata of it is not UTF-8: half a surrogate pair; mend that text"
+            )
+        else:
+            yield found
 
 
 def _default_threads(source: Source) -> int:

@@ -237,6 +237,21 @@ def test_a_name_that_is_not_utf8_costs_one_row(index, picture_folder):
     assert "not UTF-8" in reason
 
 
+@pytest.mark.parametrize("field", ["id", "label", "caption"])
+def test_a_text_that_is_not_utf8_costs_one_row_and_no_item(index, tmp_path, field):
+    pictures = {f"{number}.png": file_bytes(drawn((9, 9, 90), number)) for number in range(3)}
+    write_tar(tmp_path / "x.tar", list(pictures.items()))
+    index(tmp_path / "x.tar")
+    broken = ("1.json", b'{"%s": "a\\ud83d"}' % field.encode())
+    write_tar(tmp_path / "x.tar", [*list(pictures.items())[:2], broken, ("2.png", pictures["2.png"])])
+    report = index(tmp_path / "x.tar", prune=True)
+    assert (report.total, report.unchanged, report.num_rejected) == (3, 2, 1)
+    assert "not UTF-8" in report.rejected[0][1]
+    with opened(index) as catalogue:
+        # Under its id it is known still; an id that cannot be is no longer that of the item from before.
+        assert sorted(catalogue.ids()) == (["0.png", "2.png"] if field == "id" else sorted(pictures))
+
+
 def test_a_picture_that_breaks_later_keeps_its_item_and_is_told(index, picture_folder):
     index(picture_folder)
     (picture_folder / "red" / "0.png").write_bytes(b"")
