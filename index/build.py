@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Event
 
 from encoder.bundle import Bundle
-from encoder.errors import CatalogueError, ConfigError
+from encoder.errors import CatalogueError, ConfigError, InputError
 from encoder.image_encoder import ImageEncoder
 from index.answers.calibration import CALIBRATION_NAME
 from index.bulk_compaction import BulkCompaction
@@ -28,7 +28,7 @@ from index.disk_map import DiskMap
 from index.locks import WRITER_LOCK, writing_alone
 from index.open_catalogue import open_catalogue, open_store_for_build, same_store
 from index.pipeline import Pipeline
-from index.prepared import KINDS, Engine
+from index.prepared import KINDS, Engine, Prepared
 from index.progress import BuildProgress, Stages
 from index.rejected import REJECTED_NAME, Rejected
 from index.schema import DATABASE_NAME, LOG_NAMES, PARTIAL_PREFIX
@@ -232,11 +232,9 @@ def fill(
             ) as batches,
         ):
             for batch in batches:
-                items = [prepared.item for prepared in batch if prepared.item is not None]
-                if items:
-                    with engine.stages.busy("commit"):
-                        catalogue.put(items)
-                for prepared in batch:
+                with engine.stages.busy("commit"):
+                    done = _commit(catalogue, batch, rejected)
+                for prepared in done:
                     setattr(report, prepared.kind, getattr(report, prepared.kind) + 1)
                 progress.advance_to(sum(getattr(report, kind) for kind in KINDS) + rejected.count)
                 if stop is not None and stop.is_set():
@@ -253,6 +251,20 @@ def fill(
     report.stage_seconds = engine.stages.load()
     report.limited_by = engine.stages.limiting()
     return report
+
+
+def _commit(catalogue: Catalogue, batch: Sequence[Prepared], rejected: Rejected) -> Sequence[Prepared]:
+    """Put the items of a batch into the catalogue; those pictures of it that are settled now."""
+    items = [prepared.item for prepared in batch if prepared.item is not None]
+    try:
+        if items:
+            catalogue.put(items)
+    except InputError as error:
+        if len(batch) > 1:  # one of them is no item for this store
+            return [done for prepared in batch for done in _commit(catalogue, [prepared], rejected)]
+        rejected.add(batch[0].facts.location, error.message)
+        return []
+    return batch
 
 
 def _pictures(source: Source, seen: DiskMap, rejected: Rejected, report: BuildReport) -> Iterator[SourcePicture]:
