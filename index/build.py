@@ -53,7 +53,7 @@ class BuildReport:
         total: pictures of the source, as far as the run went.
         encoded: put into the catalogue after encoding.
         reused: put in with the embedding of an item of the same content.
-        relabelled: only labels or metadata changed; not encoded again.
+        relabelled: only labels, metadata or the place of the file changed; not encoded again.
         unchanged: already there.
         num_rejected: that could not be used; rejected.csv has all.
         rejected: location and reason of the first of them.

@@ -225,7 +225,7 @@ def _print_round(args: argparse.Namespace, report: BuildReport, deleted: int) ->
     counts = {
         "encoded": report.encoded,
         "copies of known content": report.reused,
-        "with new labels": report.relabelled,
+        "with new labels or place": report.relabelled,
         "unchanged": report.unchanged,
         f"rejected (see {args.catalogue / REJECTED_NAME})": report.num_rejected,
         "deleted": deleted,
@@ -242,7 +242,7 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
     print(
         f"{args.catalogue}: {report.total} pictures in {report.seconds:.1f} s ({rate:.0f}/s, "
         f"limited by {report.limited_by}): {report.encoded} encoded, {report.reused} copies of known content, "
-        f"{report.relabelled} with new labels, {report.unchanged} unchanged, {report.num_rejected} rejected"
+        f"{report.relabelled} with new labels or place, {report.unchanged} unchanged, {report.num_rejected} rejected"
     )
     if report.rejected:
         location, reason = report.rejected[0]

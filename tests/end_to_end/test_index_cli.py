@@ -162,8 +162,8 @@ def test_fresh_with_a_wrong_argument_throws_nothing_away(
 def test_ranks_stay_until_others_are_named(tmp_path, tiny_bundle, picture_folder):
     build = ("index", "build", tmp_path / "c", "--images", picture_folder, "--bundle", tiny_bundle)
     lodisc(*build, "--ranks", "species")
-    assert "0 with new labels, 12 unchanged" in lodisc(*build).stdout
-    assert "12 with new labels" in lodisc(*build, "--ranks", "kind").stdout
+    assert "0 with new labels or place, 12 unchanged" in lodisc(*build).stdout
+    assert "12 with new labels or place" in lodisc(*build, "--ranks", "kind").stdout
     assert "3 kind;" in lodisc("index", "stats", tmp_path / "c").stdout
     assert "3 label;" in lodisc(*build, "--fresh").stdout + lodisc("index", "stats", tmp_path / "c").stdout
 

@@ -146,6 +146,28 @@ def test_new_labels_are_taken_without_encoding(index, picture_folder, tmp_path):
         assert (item.labels, item.metadata) == ({"label": "poppy"}, {"year": 1999})
 
 
+def test_one_and_true_are_not_the_same_metadata(index, tmp_path):
+    picture = ("1.png", file_bytes(drawn((9, 9, 90), 1)))
+    for written, stored in ((b"1", "1"), (b"true", "True"), (b"1.0", "1.0")):
+        write_tar(tmp_path / "x.tar", [picture, ("1.json", b'{"wild": %s}' % written)])
+        index(tmp_path / "x.tar")
+        with opened(index) as catalogue:
+            assert repr(catalogue.get("1.png").metadata["wild"]) == stored
+    assert index(tmp_path / "x.tar").unchanged == 1
+
+
+def test_a_folder_that_has_moved_is_where_it_is_now(index, picture_folder, tmp_path):
+    index(picture_folder)
+    picture_folder.rename(tmp_path / "moved")
+    report = index(tmp_path / "moved", prune=True)
+    assert (report.encoded, report.relabelled, report.unchanged, report.not_in_source) == (0, 12, 0, 0)
+    with opened(index) as catalogue:
+        assert {catalogue.get(item_id).source for item_id in catalogue.ids()} == {
+            str(path) for path in (tmp_path / "moved").rglob("*.png")
+        }
+    assert index(tmp_path / "moved").unchanged == 12
+
+
 def test_items_that_left_the_source_are_kept_unless_pruned(index, picture_folder):
     index(picture_folder)
     (picture_folder / "green" / "2.png").unlink()
