@@ -24,8 +24,9 @@ from index.rejected import REJECTED_NAME
 from index.sources.reading import read_source
 from index.store_file import read_store
 from index.watch import FolderWatch, watch
-from lodisc.commands.index_engine import add_engine_arguments, check_engine, engine, positive
+from lodisc.commands.index_engine import add_engine_arguments, check_engine, engine
 from lodisc.commands.index_wishing import add_index_arguments, check_wishes, wish
+from lodisc.commands.whole_numbers import positive
 
 BUILD_HELP = """\
 Make the catalogue of a source, or bring it up to date.

@@ -11,6 +11,7 @@ from index.build import BuildReport, build, fill
 from index.catalogue import Catalogue
 from index.division import bulk_encoder
 from index.sources.picture import Source
+from lodisc.commands.whole_numbers import positive
 
 ENGINES = ("local", "ray")
 
@@ -77,10 +78,3 @@ def _fill_locally(
         catalogue, encoder, source, threads=args.threads, encoder_calls=calls, batch_size=args.batch_size,
         prune=prune, quiet=args.quiet or args.json,
     )  # fmt: skip
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1, from the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
