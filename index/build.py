@@ -8,6 +8,7 @@ already in the catalogue with the same content is not encoded again, so the run 
 continues where the last transaction ended. One bulk run at a time: another waits a while, then says so.
 """
 
+import json
 import os
 import shutil
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from threading import Event
 
 from encoder.bundle import Bundle
-from encoder.errors import CatalogueError, ConfigError
+from encoder.errors import CatalogueError, ConfigError, InputError
 from encoder.image_encoder import ImageEncoder
 from index.answers.calibration import CALIBRATION_NAME
 from index.bulk_compaction import BulkCompaction
@@ -27,7 +28,7 @@ from index.disk_map import DiskMap
 from index.locks import WRITER_LOCK, writing_alone
 from index.open_catalogue import open_catalogue, open_store_for_build, same_store
 from index.pipeline import Pipeline
-from index.prepared import KINDS, Engine
+from index.prepared import KINDS, Engine, Prepared
 from index.progress import BuildProgress, Stages
 from index.rejected import REJECTED_NAME, Rejected
 from index.schema import DATABASE_NAME, LOG_NAMES, PARTIAL_PREFIX
@@ -36,6 +37,7 @@ from index.sources.files import is_url
 from index.sources.picture import Source, SourcePicture, UnreadablePart
 from index.sqlite_catalogue import SqliteCatalogue
 from index.store_file import read_store
+from index.text import is_text
 
 # Several calls of the encoder are under way at once: larger batches are no faster on a CPU, hold more activations in
 # memory, and more of them is lost when a run is killed.
@@ -51,7 +53,7 @@ class BuildReport:
         total: pictures of the source, as far as the run went.
         encoded: put into the catalogue after encoding.
         reused: put in with the embedding of an item of the same content.
-        relabelled: only labels or metadata changed; not encoded again.
+        relabelled: only labels, metadata or the place of the file changed; not encoded again.
         unchanged: already there.
         num_rejected: that could not be used; rejected.csv has all.
         rejected: location and reason of the first of them.
@@ -107,10 +109,13 @@ def open_for_build(
 
     Raises:
         ConfigError: `store` is no address, or the items are elsewhere already.
+        BundleNotFoundError: the bundle has no such variant.
         EncoderMismatchError: another encoder, or a variant that sees other patches, filled it and `fresh` was not said.
         CatalogueBusyError: another bulk run is at work there.
         CatalogueError: `path` holds something else, or cannot be written.
     """
+    if variant is not None:
+        bundle.variant(variant)  # before a folder is made, or what is there thrown away
     exists = (path / DATABASE_NAME).is_file()
     known = read_store(path)
     if not exists and known is None:
@@ -227,11 +232,9 @@ def fill(
             ) as batches,
         ):
             for batch in batches:
-                items = [prepared.item for prepared in batch if prepared.item is not None]
-                if items:
-                    with engine.stages.busy("commit"):
-                        catalogue.put(items)
-                for prepared in batch:
+                with engine.stages.busy("commit"):
+                    done = _commit(catalogue, batch, rejected)
+                for prepared in done:
                     setattr(report, prepared.kind, getattr(report, prepared.kind) + 1)
                 progress.advance_to(sum(getattr(report, kind) for kind in KINDS) + rejected.count)
                 if stop is not None and stop.is_set():
@@ -250,6 +253,20 @@ def fill(
     return report
 
 
+def _commit(catalogue: Catalogue, batch: Sequence[Prepared], rejected: Rejected) -> Sequence[Prepared]:
+    """Put the items of a batch into the catalogue; those pictures of it that are settled now."""
+    items = [prepared.item for prepared in batch if prepared.item is not None]
+    try:
+        if items:
+            catalogue.put(items)
+    except InputError as error:
+        if len(batch) > 1:  # one of them is no item for this store
+            return [done for prepared in batch for done in _commit(catalogue, [prepared], rejected)]
+        rejected.add(batch[0].facts.location, error.message)
+        return []
+    return batch
+
+
 def _pictures(source: Source, seen: DiskMap, rejected: Rejected, report: BuildReport) -> Iterator[SourcePicture]:
     """The pictures of a source that are to be prepared; each id once, the first time it is met."""
     for found in source:
@@ -259,11 +276,19 @@ def _pictures(source: Source, seen: DiskMap, rejected: Rejected, report: BuildRe
             continue
         report.total += 1
         facts = found.facts
+        # What no database holds would end the run when it is written, with all that is written beside it.
+        if not is_text(facts.id):
+            rejected.add(facts.location, f"its id {facts.id!a} is not UTF-8; rename the file, or give it another id")
+            continue
         earlier = seen.add(facts.id, facts.location)
-        if earlier is None:
-            yield found
-        else:
+        if earlier is not None:
             rejected.add(facts.location, f"its id {facts.id!r} is that of {earlier}; ids must differ")
+        elif not is_text(json.dumps([facts.labels, facts.metadata], ensure_ascii=False)):
+            rejected.add(
+                facts.location, "a label or metadata of it is not UTF-8: half a surrogate pair; mend that text"
+            )
+        else:
+            yield found
 
 
 def _default_threads(source: Source) -> int:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.errors import InputError, SourceError
+from encoder.errors import InputError
 from encoder.image_encoder import ImageEncoder
 from index.answers.local_features import pivotal_patches_of
 from index.catalogue import Catalogue
@@ -22,7 +22,6 @@ from index.prepared import Prepared, new_item, pixels_and_thumbnail, prepared_if
 from index.progress import Stages
 from index.sources.picture import PictureFacts, SourcePicture
 from index.sqlite_catalogue import SqliteCatalogue
-from index.text import is_text
 
 # An embedding (D,), and the local features packed; None where the catalogue keeps none.
 Encoding = tuple[NDArray[np.float32], bytes | None]
@@ -110,8 +109,6 @@ class Pipeline:
         """Read and hash a picture; decode it only if the catalogue does not know its content."""
         facts = picture.facts
         try:
-            if not is_text(facts.id):
-                raise SourceError("its name is not UTF-8 and cannot be an id; rename the file")
             with self.stages.busy("read"):
                 data = picture.read()
                 content_hash = hashlib.sha256(data).hexdigest()

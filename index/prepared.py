@@ -4,9 +4,10 @@ An engine goes through a source and gives batches of `Prepared`. Which content h
 catalogue instead, and how a picture becomes pixels and a thumbnail is said here, once.
 """
 
+import json
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def prepared_if_known(catalogue: Catalogue, facts: PictureFacts, content_hash: s
     """What becomes of a picture whose content the catalogue has; None if it has to be encoded."""
     known = catalogue.get(facts.id)
     same_content = known is not None and known.content_hash == content_hash
-    if known is not None and same_content and _says(known) == (facts.labels, facts.metadata):
+    if known is not None and same_content and _is_as(known, facts):
         return Prepared(facts, "unchanged")
     stored = catalogue.by_content(content_hash)
     if stored is None:
@@ -101,5 +102,9 @@ def new_item(
     )
 
 
-def _says(item: Item) -> tuple[dict[str, str], dict[str, Any]]:
-    return item.labels, item.metadata
+def _is_as(item: Item, facts: PictureFacts) -> bool:
+    """Whether the item says what is known of its picture now, and where that is."""
+    if (item.labels, item.source) != (facts.labels, printable(facts.location)):
+        return False
+    # As text, in which 1, 1.0 and true differ.
+    return json.dumps(item.metadata, sort_keys=True) == json.dumps(facts.metadata, sort_keys=True)

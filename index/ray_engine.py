@@ -25,7 +25,6 @@ from index.progress import Stages
 from index.ray_cluster import Division
 from index.ray_workers import EncoderActor, read_and_hash
 from index.sources.picture import PictureFacts, SourcePicture
-from index.text import is_text
 
 # Actors are started anew for each window, which takes some seconds: it must be worth many of them.
 WINDOW = 50_000
@@ -68,7 +67,7 @@ class RayEngine:
     def batches(self, pictures: Iterable[SourcePicture], reject: Reject) -> Generator[list[Prepared]]:
         """As `index.prepared.Engine`, except that of a window what is known already comes first."""
         refs = {name: ray.put(data) for name, data in self._bundle_files.items()}
-        for window in _windows(pictures, reject):
+        for window in _windows(pictures):
             yield from self._window(window, refs, reject)
 
     def _window(
@@ -154,13 +153,10 @@ class RayEngine:
                 reject(facts, SourceError("its file, or one with the same content, changed meanwhile; run it again"))
 
 
-def _windows(pictures: Iterable[SourcePicture], reject: Reject) -> Iterator[list[_Task]]:
+def _windows(pictures: Iterable[SourcePicture]) -> Iterator[list[_Task]]:
     window: list[_Task] = []
     size = 0
     for picture in pictures:
-        if not is_text(picture.facts.id):
-            reject(picture.facts, SourceError("its name is not UTF-8 and cannot be an id; rename the file"))
-            continue
         window.append(_Task(picture.facts, pickle.dumps(picture.read)))
         size += len(window[-1].call)
         if len(window) == WINDOW or size > WINDOW_BYTES:

@@ -19,7 +19,7 @@ from index.answers.classes import Classes, read_classes
 from index.answers.fit_ranks import MIN_QUESTIONS, calibrated_ranks, fit_ranks
 from index.answers.fit_several import with_several
 from index.answers.fit_unknown import fit_unknown
-from index.answers.fit_vote import MAX_K, choose_settings, typical_size
+from index.answers.fit_vote import KS, MAX_K, choose_settings, typical_size
 from index.answers.leave_one_out import Questions, ask_others, leave_one_out
 from index.catalogue import Catalogue
 from index.evaluation_items import NONE, EvaluatedItems, read_items
@@ -92,7 +92,7 @@ def _asked(
     quiet: bool,
 ) -> Questions:
     """The questions with their neighbours."""
-    k = max(1, min(MAX_K, len(items.ids) - 1))
+    k = max(KS[0], min(MAX_K, len(items.ids) - 1))  # neighbours that lack are noted as such
     generator = np.random.default_rng(seed)
     if questions is None:
         labelled_N = np.logical_or.reduce([codes_N != NONE for codes_N in classes.codes.values()], initial=False)

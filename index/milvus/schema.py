@@ -27,6 +27,7 @@ from index.items import Item, NewItem
 from index.milvus.facts import tokens_and_facts
 from index.milvus.spelling import spelt_text
 from index.ranks import in_order
+from index.thumbnails import thumbnail_within
 
 SCHEMA_VERSION = 1
 PREFIX = "lodisc."
@@ -34,6 +35,7 @@ VERSION_KEY = f"{PREFIX}schema"
 VECTOR_PREFIX = "embedding_"
 MAX_ID_BYTES = 4096
 _MAX_TEXT = 65_535  # bytes of a VARCHAR or JSON value
+_MAX_THUMBNAIL = _MAX_TEXT // 4 * 3  # bytes, before base64
 _MAX_TOKENS = 4096
 _DOCUMENT = ["document"]
 
@@ -60,7 +62,7 @@ def collection_indexes(schema: CollectionSchema, *, embedded: bool) -> IndexPara
 
 
 def row_of(item: NewItem, vector_field: str, ranks: Sequence[str]) -> dict[str, Any]:
-    """An item as a row.
+    """An item as a row; a thumbnail that is longer than Milvus holds is saved again at a lower quality.
 
     Raises:
         ValueError: the id is no UTF-8 text, or a value is no JSON.
@@ -73,17 +75,18 @@ def row_of(item: NewItem, vector_field: str, ranks: Sequence[str]) -> dict[str, 
     }  # fmt: skip
     written = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     tokens, facts = tokens_and_facts(item.id, labels, item.metadata, item.content_hash)
-    thumbnail = base64.b64encode(item.thumbnail).decode("ascii")
+    thumbnail = base64.b64encode(thumbnail_within(item.thumbnail, _MAX_THUMBNAIL)).decode("ascii")
     sizes = (
-        ("id", len(key) // 2, MAX_ID_BYTES),
-        ("labels, metadata and source", len(written.encode("utf-8")), _MAX_TEXT),
-        ("filterable labels and metadata", len(json.dumps(facts)), _MAX_TEXT),
-        ("thumbnail", len(thumbnail), _MAX_TEXT),
+        ("id takes", len(key) // 2, MAX_ID_BYTES),
+        ("labels, metadata and source take", len(written.encode("utf-8")), _MAX_TEXT),
+        ("filterable labels and metadata take", len(json.dumps(facts)), _MAX_TEXT),
+        ("thumbnail takes", len(thumbnail), _MAX_TEXT),
     )
     for what, size, most in sizes:
         if size > most:
             raise InputError(
-                f"the {what} of item {item.id[:80]!a} take {size} bytes, and Milvus holds {most} of them; shorten it"
+                f"item {item.id[:80]!a}: its {what} {size} bytes, and Milvus holds {most} of them; shorten that, or "
+                "keep the catalogue in a folder"
             )
     if len(tokens) > _MAX_TOKENS:
         raise InputError(f"item {item.id[:80]!a} has too many fields for Milvus, which holds some {_MAX_TOKENS // 3}")

@@ -54,8 +54,8 @@ class ParquetSource:
         for shard in self._shards:
             done = 0
             try:
-                for number, row in self._rows(shard):
-                    yield self._picture(shard, number, row)
+                for number, row, unreadable in self._rows(shard):
+                    yield self._picture(shard, number, row, unreadable)
                     done = number + 1
             except (pa.ArrowException, OSError) as error:
                 yield UnreadablePart(shard, f"cannot be read after row {done}: {_line(error)}")
@@ -83,7 +83,9 @@ class ParquetSource:
         with DiskMap() as places:
             for shard in self._shards:
                 try:
-                    for number, row in self._rows(shard, ids_only=True):
+                    for number, row, unreadable in self._rows(shard, ids_only=True):
+                        if unreadable:  # costs its row in the run
+                            continue
                         item_id, place = _id(shard, number, row), f"row {number} of {name_of(shard)}"
                         earlier = places.add(item_id, place)
                         if earlier is not None:
@@ -94,8 +96,8 @@ class ParquetSource:
                 except (pa.ArrowException, OSError) as error:
                     raise SourceError(f"{shard} is damaged: {_line(error)}") from error
 
-    def _rows(self, shard: str, *, ids_only: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Number, from 0, and cells by column of every row."""
+    def _rows(self, shard: str, *, ids_only: bool = False) -> Iterator[tuple[int, dict[str, Any], dict[str, str]]]:
+        """Of every row its number, from 0, its cells by column, and of those that cannot be read why not."""
         # With a buffer and no reading ahead, no more than a page of each column is in memory.
         with opened(shard) as file, pq.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False) as parquet:
             schema = parquet.schema_arrow
@@ -107,12 +109,24 @@ class ParquetSource:
             rows_at_a_time = 4096 if ids_only else ROWS_AT_A_TIME
             number = 0
             for batch in parquet.iter_batches(rows_at_a_time, columns=columns, use_threads=False):
-                for row in batch.to_pylist():
-                    yield number, {name: _named(names.get(name), cell) for name, cell in row.items()}
+                for place in range(batch.num_rows):
+                    row, unreadable = dict[str, Any](), dict[str, str]()
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                        try:
+                            row[name] = _named(names.get(name), column[place].as_py())
+                        except (ValueError, OverflowError) as error:  # text that is not UTF-8, or the year 100000
+                            unreadable[name] = _line(error)
+                    yield number, row, unreadable
                     number += 1
 
-    def _picture(self, shard: str, number: int, row: dict[str, Any]) -> SourcePicture:
+    def _picture(self, shard: str, number: int, row: dict[str, Any], unreadable: dict[str, str]) -> SourcePicture:
         ranks = wanted_ranks(self._ranks)
+        if unreadable:
+            column, reason = next(iter(unreadable.items()))
+            told = UndecodablePictureError(f"column {column} of row {number} cannot be read: {reason}")
+            nameless = unreadable.keys() & {"id", "path", IMAGE}
+            item_id = _id(shard, number, {} if nameless else row)
+            return SourcePicture(PictureFacts(item_id, f"{shard}#{number}", {}, {}), partial(_fail, told))
         data, path = _image(row)
         location = beside(shard, path) if data is None and path else f"{shard}#{number}"
         facts = PictureFacts(
@@ -123,11 +137,14 @@ class ParquetSource:
         )
         if data is not None:
             return SourcePicture(facts, partial(bytes, data))
-        return SourcePicture(facts, partial(read, location) if path else _no_picture)
+        if path:
+            return SourcePicture(facts, partial(read, location))
+        told = UndecodablePictureError("the row has no picture: its image and its path are empty")
+        return SourcePicture(facts, partial(_fail, told))
 
 
-def _no_picture() -> bytes:
-    raise UndecodablePictureError("the row has no picture: its image and its path are empty")
+def _fail(error: UndecodablePictureError) -> bytes:
+    raise error
 
 
 def _image(row: dict[str, Any]) -> tuple[bytes | None, str]:

@@ -43,17 +43,8 @@ class RemoteFiles:
 
     def pictures(self, folder: str) -> Iterator[str]:
         """See `Files`."""
-        root = self._path(folder).rstrip("/")
         try:
-            # One folder's listing at a time is in memory, none is kept.
-            for parent, subfolders, files in self._store.walk(root):
-                inside = parent[len(root) :].strip("/")
-                # Taking a name out keeps the walk from entering it.
-                for hidden in [name for name in subfolders if name.startswith(".")]:
-                    _forget(subfolders, hidden)
-                for name in files:
-                    if is_picture_name(name):
-                        yield f"{inside}/{name}" if inside else name
+            yield from self._pictures(self._path(folder).rstrip("/"), "")
         except LodiscError:
             raise
         except Exception as error:
@@ -86,16 +77,35 @@ class RemoteFiles:
         """See `Files`."""
         return location
 
+    def _pictures(self, folder: str, inside: str) -> Iterator[str]:
+        """The picture files below a folder of the store, each with `inside` before its path.
+
+        fsspec's own walk passes over a folder whose listing fails, below its root whatever it is told; to a run that
+        prunes, the pictures in it would be gone.
+        """
+        subfolders = []
+        for entry in self._listing(folder, inside):
+            path = entry["name"].rstrip("/")
+            name = path.rpartition("/")[2]
+            if entry["type"] != "directory":
+                if is_picture_name(name):
+                    yield f"{inside}{name}"
+            elif path != folder and not name.startswith("."):
+                subfolders.append((path, f"{inside}{name}/"))
+        # One folder's listing at a time is in memory, and the sub-folders of those above it.
+        for path, inside_it in subfolders:
+            yield from self._pictures(path, inside_it)
+
+    def _listing(self, folder: str, inside: str) -> list[dict[str, Any]]:
+        try:
+            return cast(list[dict[str, Any]], self._store.ls(folder, detail=True))
+        except FileNotFoundError:
+            if not inside:
+                raise
+            return []  # gone since the folder above it was listed, or a link of a page that leads nowhere
+
     def _path(self, location: str) -> str:
         return cast(str, fsspec.url_to_fs(location)[1])
-
-
-def _forget(listing: Any, name: str) -> None:
-    """Take a name out of what fsspec's walk lists: a list, or a dict in some stores."""
-    if isinstance(listing, dict):
-        del listing[name]
-    else:
-        listing.remove(name)
 
 
 def _told(location: str, error: Exception) -> SourceError:

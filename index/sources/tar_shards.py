@@ -67,6 +67,8 @@ class TarSource:
             return
         try:
             fields = _fields(sample, self._ranks[0])
+            labels = labels_of(fields, self._ranks)
+            metadata = metadata_of(fields, without=("id", *self._ranks))
         except (ValueError, RecursionError) as error:
             told = UndecodablePictureError(f"what lies beside {key} cannot be read: {error}")
             for name in names:
@@ -78,8 +80,8 @@ class TarSource:
             facts = PictureFacts(
                 id=text_of(fields.get("id")) or member,
                 location=_member(shard, member),
-                labels=labels_of(fields, self._ranks),
-                metadata=metadata_of(fields, without=("id", *self._ranks)),
+                labels=labels,
+                metadata=metadata,
             )
             yield SourcePicture(facts, partial(bytes, sample[name]))
 

@@ -22,9 +22,11 @@ from index.open_catalogue import open_catalogue
 from index.ranks import read_ranks
 from index.rejected import REJECTED_NAME
 from index.sources.reading import read_source
+from index.store_file import read_store
 from index.watch import FolderWatch, watch
-from lodisc.commands.index_engine import add_engine_arguments, fill_by_engine, positive
-from lodisc.commands.index_wishing import add_index_arguments, wish
+from lodisc.commands.index_engine import add_engine_arguments, check_engine, engine
+from lodisc.commands.index_wishing import add_index_arguments, check_wishes, wish
+from lodisc.commands.whole_numbers import positive
 
 BUILD_HELP = """\
 Make the catalogue of a source, or bring it up to date.
@@ -129,11 +131,15 @@ def run_build(args: argparse.Namespace) -> int:
         )
         print(json.dumps(asdict(told), indent=2) if args.json else _estimate_text(args, told))
         return 0
-    with open_for_build(
-        args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh, store=args.store
-    ) as catalogue:
+    _check_wishes(args, bundle)
+    with (
+        engine(args) as fill,
+        open_for_build(
+            args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh, store=args.store
+        ) as catalogue,
+    ):
         wish(args, catalogue)
-        report = fill_by_engine(args, catalogue, bundle, source, prune=args.prune)
+        report = fill(catalogue, bundle, source, args.prune)
     return _print_report(args, report)
 
 
@@ -142,9 +148,15 @@ def run_add(args: argparse.Namespace) -> int:
     with open_catalogue(args.catalogue) as catalogue:
         source = read_source(args.images, args.ranks or catalogue.ranks)
         bundle = catalogue.find_bundle(args.bundle)
-        wish(args, catalogue)
-        report = fill_by_engine(args, catalogue, bundle, source, prune=None)
+        with engine(args) as fill:
+            wish(args, catalogue)
+            report = fill(catalogue, bundle, source, None)
     return _print_report(args, report)
+
+
+def _check_wishes(args: argparse.Namespace, bundle: Bundle) -> None:
+    has_store = args.store is not None or read_store(args.catalogue) is not None
+    check_wishes(args, bundle.manifest.embedding_dim, has_store=has_store)
 
 
 def _watch(args: argparse.Namespace, ranks: Sequence[str]) -> int:
@@ -156,7 +168,9 @@ def _watch(args: argparse.Namespace, ranks: Sequence[str]) -> int:
         raise ConfigError(f"--watch and --engine {args.engine} exclude each other")
     if not folder.is_dir():
         raise ConfigError(f"--watch needs a folder of this machine, {args.images} is none")
+    check_engine(args)
     bundle = Bundle.open(args.bundle)
+    _check_wishes(args, bundle)
     with (
         open_for_build(
             args.catalogue, bundle, variant=args.variant, ranks=ranks, fresh=args.fresh, store=args.store
@@ -212,7 +226,7 @@ def _print_round(args: argparse.Namespace, report: BuildReport, deleted: int) ->
     counts = {
         "encoded": report.encoded,
         "copies of known content": report.reused,
-        "with new labels": report.relabelled,
+        "with new labels or place": report.relabelled,
         "unchanged": report.unchanged,
         f"rejected (see {args.catalogue / REJECTED_NAME})": report.num_rejected,
         "deleted": deleted,
@@ -229,7 +243,7 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
     print(
         f"{args.catalogue}: {report.total} pictures in {report.seconds:.1f} s ({rate:.0f}/s, "
         f"limited by {report.limited_by}): {report.encoded} encoded, {report.reused} copies of known content, "
-        f"{report.relabelled} with new labels, {report.unchanged} unchanged, {report.num_rejected} rejected"
+        f"{report.relabelled} with new labels or place, {report.unchanged} unchanged, {report.num_rejected} rejected"
     )
     if report.rejected:
         location, reason = report.rejected[0]

@@ -21,6 +21,7 @@ from index.answers.calibration import (
 from index.answers.calibration_page import write_page
 from index.answers.fit_unknown import LOOSEST_ACCEPTANCE
 from index.open_catalogue import open_catalogue
+from lodisc.commands.whole_numbers import whole
 from lodisc.html_option import add_html_argument, check_html, writing_html
 
 CALIBRATE_HELP = f"""\
@@ -68,12 +69,12 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sample",
-        type=_number,
+        type=whole,
         default=DEFAULT_SAMPLE,
         metavar="N",
         help="ask N pictures at most (%(default)s); 0 all",
     )
-    parser.add_argument("--seed", type=_number, default=0, metavar="SEED", help="of the sample (%(default)s)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="SEED", help="of the sample (%(default)s)")
     add_html_argument(parser, "the reliability plots")
     parser.add_argument("--json", action="store_true", help="print what was stored, as JSON")
 
@@ -178,9 +179,3 @@ def _share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
     return value
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)

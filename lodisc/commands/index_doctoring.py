@@ -14,6 +14,7 @@ from index.doctor.findings import KINDS, Diagnosis, Finding
 from index.doctor.mending import visible
 from index.doctor.page import write_page
 from index.open_catalogue import open_catalogue
+from lodisc.commands.whole_numbers import whole
 from lodisc.html_option import add_html_argument, check_html, writing_html
 
 NUM_SHOWN = 10
@@ -52,17 +53,17 @@ def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
             name, action="append", default=[], choices=tuple(KINDS), metavar="KIND", help=f"{meaning} (repeat for more)"
         )
     parser.add_argument(
-        "-n", type=_number, default=NUM_SHOWN, metavar="N", help="print N findings of each kind (%(default)s); 0 all"
+        "-n", type=whole, default=NUM_SHOWN, metavar="N", help="print N findings of each kind (%(default)s); 0 all"
     )
     parser.add_argument("--filter", metavar="EXPR", help="which items; `lodisc search --help` says what it may hold")
     parser.add_argument(
         "--sample",
-        type=_number,
+        type=whole,
         default=DEFAULT_SAMPLE,
         metavar="N",
         help="examine N items at most (%(default)s); 0 all",
     )
-    parser.add_argument("--seed", type=_number, default=0, metavar="SEED", help="of the sample (%(default)s)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="SEED", help="of the sample (%(default)s)")
     add_html_argument(parser, "the pictures")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="as JSON, with every finding")
@@ -129,9 +130,3 @@ def _line(finding: Finding) -> str:
     sure = "" if finding.confidence is None else f"{finding.confidence:.2f}  "
     where = f"{finding.ids[0]}: " if finding.ids and not finding.kind.endswith("label") else ""
     return visible(f"{sure}{where}{finding.text}")
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)

@@ -1,6 +1,9 @@
 """What does the work of `lodisc index build` and `add`: threads of this process, or a Ray cluster."""
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from encoder.bundle import Bundle
 from encoder.errors import ConfigError
@@ -8,8 +11,12 @@ from index.build import BuildReport, build, fill
 from index.catalogue import Catalogue
 from index.division import bulk_encoder
 from index.sources.picture import Source
+from lodisc.commands.whole_numbers import positive
 
 ENGINES = ("local", "ray")
+
+# Indexes a source into a catalogue with the encoder of a bundle; the last is `prune` of `index.build.fill`.
+Fill = Callable[[Catalogue, Bundle, Source, bool | None], BuildReport]
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,35 +35,46 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def fill_by_engine(
-    args: argparse.Namespace, catalogue: Catalogue, bundle: Bundle, source: Source, *, prune: bool | None
-) -> BuildReport:
-    """Index a source by the engine that was asked for; `prune` as for `index.build.fill`.
+def check_engine(args: argparse.Namespace) -> None:
+    """See that the arguments are those of the engine that was asked for.
+
+    Raises:
+        ConfigError: one belongs to the other.
+    """
+    if args.engine == "local" and (args.ray_address is not None or args.actors is not None):
+        raise ConfigError("--ray-address and --actors belong to --engine ray")
+
+
+@contextmanager
+def engine(args: argparse.Namespace) -> Iterator[Fill]:
+    """The engine that was asked for, as long as the block runs; a cluster is found before a catalogue is touched.
 
     Raises:
         ConfigError: an argument of the other engine was given, or there is no such cluster.
+        ClusterError: the cluster has no room, or failed.
         MissingExtraError: Ray is not installed.
     """
-    variant = catalogue.choose_variant(bundle, args.variant)
-    quiet = args.quiet or args.json
+    check_engine(args)
     if args.engine == "local":
-        if args.ray_address is not None or args.actors is not None:
-            raise ConfigError("--ray-address and --actors belong to --engine ray")
-        encoder, calls = bulk_encoder(bundle, args.encoder_threads, variant)
-        return build(
-            catalogue, encoder, source, threads=args.threads, encoder_calls=calls, batch_size=args.batch_size,
-            prune=prune, quiet=quiet,
-        )  # fmt: skip
+        yield partial(_fill_locally, args)
+        return
     from index.ray_cluster import cluster  # an extra: only once chosen
     from index.ray_engine import RayEngine
 
+    def fill_by_ray(catalogue: Catalogue, bundle: Bundle, source: Source, prune: bool | None) -> BuildReport:
+        variant = catalogue.choose_variant(bundle, args.variant)
+        working = RayEngine(catalogue, bundle, variant, division, batch_size=args.batch_size)
+        return fill(catalogue, working, source, prune=prune, quiet=args.quiet or args.json)
+
     with cluster(args.ray_address, actors=args.actors, num_threads=args.encoder_threads) as division:
-        engine = RayEngine(catalogue, bundle, variant, division, batch_size=args.batch_size)
-        return fill(catalogue, engine, source, prune=prune, quiet=quiet)
+        yield fill_by_ray
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1, from the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+def _fill_locally(
+    args: argparse.Namespace, catalogue: Catalogue, bundle: Bundle, source: Source, prune: bool | None
+) -> BuildReport:
+    encoder, calls = bulk_encoder(bundle, args.encoder_threads, catalogue.choose_variant(bundle, args.variant))
+    return build(
+        catalogue, encoder, source, threads=args.threads, encoder_calls=calls, batch_size=args.batch_size,
+        prune=prune, quiet=args.quiet or args.json,
+    )  # fmt: skip

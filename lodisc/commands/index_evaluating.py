@@ -15,6 +15,7 @@ from index.evaluation import DEFAULT_K, DEFAULT_SAMPLE, Evaluation, RankEvaluati
 from index.evaluation_classes import class_rows, confusion
 from index.evaluation_page import write_page
 from index.open_catalogue import open_catalogue
+from lodisc.commands.whole_numbers import whole
 from lodisc.html_option import add_html_argument, check_html, writing_html
 
 EVALUATE_HELP = f"""\
@@ -47,12 +48,12 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-k", type=_k, default=DEFAULT_K, metavar="K", help="neighbours that vote (%(default)s)")
     parser.add_argument(
-        "--sample", type=_number, default=DEFAULT_SAMPLE, metavar="N", help="ask N items at most (%(default)s); 0 all"
+        "--sample", type=whole, default=DEFAULT_SAMPLE, metavar="N", help="ask N items at most (%(default)s); 0 all"
     )
-    parser.add_argument("--seed", type=_number, default=0, metavar="SEED", help="of the sample (%(default)s)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="SEED", help="of the sample (%(default)s)")
     parser.add_argument("--per-class", action="store_true", help="also print each label, the hardest first")
     parser.add_argument(
-        "--confusions", type=_number, default=NUM_CONFUSIONS, metavar="N",
+        "--confusions", type=whole, default=NUM_CONFUSIONS, metavar="N",
         help="print the N most confused pairs of labels (%(default)s)",
     )  # fmt: skip
     add_html_argument(parser, "plots and thumbnails")
@@ -172,12 +173,6 @@ def _confusion_table(measured: RankEvaluation, num_pairs: int) -> Table:
 
 def _interval(figure: Figure | None) -> str:
     return "-" if figure is None else f"{figure.value:.3f} ({figure.low:.3f}-{figure.high:.3f})"
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
 
 
 def _k(text: str) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from index.catalogue import Catalogue
 from index.items import Item
 from index.open_catalogue import open_catalogue
+from lodisc.commands.whole_numbers import whole
 
 PAGE = 1000
 
@@ -25,7 +26,7 @@ examples:
 def add_list_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--filter", metavar="EXPR", help="which items; `lodisc search --help` says what it may hold")
-    parser.add_argument("--limit", type=_number, metavar="N", help="not more than N items")
+    parser.add_argument("--limit", type=whole, metavar="N", help="not more than N items")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--count", action="store_true", help="only how many there are, whatever the limit")
     form.add_argument("--json", action="store_true", help="one JSON object a line: id, labels, metadata, source")
@@ -55,9 +56,3 @@ def _items(catalogue: Catalogue, filter: str | None) -> Iterator[Item]:
 def _as_json(item: Item) -> str:
     document = {"id": item.id, "labels": item.labels, "metadata": item.metadata, "source": item.source}
     return json.dumps(document, ensure_ascii=False)
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)

@@ -14,6 +14,7 @@ from index.division import bulk_encoder
 from index.open_catalogue import open_catalogue
 from index.sources.reading import read_source
 from index.sqlite_catalogue import SqliteCatalogue
+from lodisc.commands.whole_numbers import positive
 
 LOCAL_HELP = f"""\
 Keep the pivotal patches of every item, about 1 kB each: what `lodisc search --rerank` puts the first matches in a
@@ -41,7 +42,7 @@ def add_local_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is now, if it has moved")
     parser.add_argument("--fresh", action="store_true", help="learn the projection anew and go through all items")
     parser.add_argument(
-        "--sample", type=_positive, default=DEFAULT_SAMPLE, metavar="N", help="measure on N items at most (%(default)s)"
+        "--sample", type=positive, default=DEFAULT_SAMPLE, metavar="N", help="measure on N items at most (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="SEED", help="of the sample (%(default)s)")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
@@ -84,9 +85,3 @@ def _text(path: Path, report: LocalReport, found: RerankFit | None, num_items: i
     if found is not None:
         lines.append(f"re-ranking {found.text()}")
     return "\n".join(lines)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)

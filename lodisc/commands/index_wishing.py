@@ -26,28 +26,43 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def check_wishes(args: argparse.Namespace, dim: int, *, has_store: bool) -> None:
+    """See that an index of `dim` dimensions can be as the arguments ask, before anything is written or thrown away.
+
+    Raises:
+        ConfigError: it cannot, or they ask something, and a store with an index of its own has the items.
+    """
+    if has_store and (args.recall is not None or args.exact or args.faiss or args.memory is not None):
+        raise ConfigError(
+            "--recall, --exact, --faiss and --memory choose the index of a catalogue folder; Milvus keeps its own: "
+            "leave them out"
+        )
+    _wished(args, IndexWishes()).check_factory(dim)
+
+
 def wish(args: argparse.Namespace, catalogue: Catalogue) -> None:
     """Keep what the arguments ask of the index; what they leave open stays as it was.
 
     Raises:
-        ConfigError: they ask something, and the catalogue's store has an index of its own.
+        ConfigError: as `check_wishes`.
     """
     if not isinstance(catalogue, SqliteCatalogue):
-        if args.recall is not None or args.exact or args.faiss or args.memory is not None:
-            raise ConfigError(
-                "--recall, --exact, --faiss and --memory choose the index of a catalogue folder; Milvus keeps its own: "
-                "leave them out"
-            )
+        check_wishes(args, catalogue.manifest.embedding_dim, has_store=True)
         return
     old = catalogue.wishes()
+    new = _wished(args, old)
+    if new != old:
+        catalogue.wish(new)
+
+
+def _wished(args: argparse.Namespace, old: IndexWishes) -> IndexWishes:
     new = old
     if args.recall is not None or args.exact or args.faiss:
         recall = args.recall if args.recall is not None else old.recall
         new = IndexWishes(recall=recall, memory=old.memory, exact=args.exact, faiss=args.faiss)
     if args.memory is not None:
         new = replace(new, memory=args.memory)
-    if new != old:
-        catalogue.wish(new)
+    return new
 
 
 def _size(text: str) -> int:

@@ -12,6 +12,9 @@ import tarfile
 
 import pytest
 
+from index.sqlite_catalogue import SqliteCatalogue
+from lodisc.cli import main
+
 
 def lodisc(*arguments):
     return subprocess.run([sys.executable, "-m", "lodisc", *map(str, arguments)], capture_output=True, text=True)
@@ -131,11 +134,36 @@ def test_faults_are_one_clear_line_and_exit_code_2(tmp_path, tiny_bundle, other_
     assert not (tmp_path / "new").exists(), "a refused build left something behind"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--variant", "nit8"), "no variant 'nit8'"),
+        (("--recall", "98"), "--recall is 98"),
+        (("--faiss", "IVVF12"), "FAISS cannot make"),
+        (("--memory", "1GB", "--faiss", "IVVF12", "--watch"), "FAISS cannot make"),
+        (("--actors", "2"), "belong to --engine ray"),
+        (("--actors", "2", "--watch"), "belong to --engine ray"),
+    ],
+)
+def test_fresh_with_a_wrong_argument_throws_nothing_away(
+    tmp_path, tiny_bundle, picture_folder, capsys, arguments, message
+):
+    build = ["index", "build", str(tmp_path / "c"), "--images", str(picture_folder), "--bundle", str(tiny_bundle)]
+    assert main([*build, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main([*build, "--quiet", "--fresh", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+    with SqliteCatalogue.open(tmp_path / "c") as opened:
+        assert opened.count() == 12
+
+
 def test_ranks_stay_until_others_are_named(tmp_path, tiny_bundle, picture_folder):
     build = ("index", "build", tmp_path / "c", "--images", picture_folder, "--bundle", tiny_bundle)
     lodisc(*build, "--ranks", "species")
-    assert "0 with new labels, 12 unchanged" in lodisc(*build).stdout
-    assert "12 with new labels" in lodisc(*build, "--ranks", "kind").stdout
+    assert "0 with new labels or place, 12 unchanged" in lodisc(*build).stdout
+    assert "12 with new labels or place" in lodisc(*build, "--ranks", "kind").stdout
     assert "3 kind;" in lodisc("index", "stats", tmp_path / "c").stdout
     assert "3 label;" in lodisc(*build, "--fresh").stdout + lodisc("index", "stats", tmp_path / "c").stdout
 

@@ -3,12 +3,15 @@
 import json
 from concurrent import futures
 from dataclasses import dataclass
+from io import BytesIO
 
 import httpx
 import numpy as np
 import pytest
 from live_server import serving
 from milvus_lite_store import create_lite, lite_address, needs_milvus
+from pictures import file_bytes
+from PIL import Image
 from tiny_encoder import DIM
 
 from encoder.errors import CatalogueError, CatalogueNotFoundError, MissingExtraError, SchemaVersionError
@@ -87,6 +90,28 @@ def test_every_command_finds_the_store(lodisc, built, picture_folder, tiny_bundl
         assert refused.stderr.count("\n") == 1
     anew = lodisc("index", "build", built, "--images", picture_folder, "--bundle", other_bundle, "--fresh", "--json")
     assert json.loads(anew.stdout)["encoded"] == report["total"] - report["num_rejected"]
+
+
+def test_what_milvus_cannot_hold_costs_one_row_and_a_large_thumbnail_nothing(
+    lodisc, tmp_path, picture_folder, tiny_bundle
+):
+    noise = np.random.default_rng(0).integers(0, 256, (260, 260, 3), dtype=np.uint8)
+    (picture_folder / "noise.png").write_bytes(file_bytes(Image.fromarray(noise)))
+    told = {"red/0.png": "", "red/1.png": "x" * 70_000, "red/2.png": "", "noise.png": ""}
+    rows = "".join(f"photos/{name},{text}\n" for name, text in told.items())
+    (tmp_path / "list.csv").write_text(f"path,told\n{rows}")
+    done = lodisc(
+        "index", "build", tmp_path / "c", "--images", tmp_path / "list.csv", "--bundle", tiny_bundle,
+        "--store", f"milvus-lite:{tmp_path}/items.db", "--json",
+    )  # fmt: skip
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["total"], report["encoded"], report["num_rejected"]) == (0, 4, 3, 1)
+    ((location, reason),) = report["rejected"]
+    assert location == str(picture_folder / "red" / "1.png")
+    assert "its labels, metadata and source take 7" in reason
+    with open_catalogue(tmp_path / "c") as catalogue:
+        assert sorted(catalogue.ids()) == ["photos/noise.png", "photos/red/0.png", "photos/red/2.png"]
+        assert Image.open(BytesIO(catalogue.thumbnail("photos/noise.png"))).size == (256, 256)
 
 
 def test_a_server_over_it(lodisc, built, picture_folder, tmp_path):

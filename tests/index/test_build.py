@@ -146,6 +146,28 @@ def test_new_labels_are_taken_without_encoding(index, picture_folder, tmp_path):
         assert (item.labels, item.metadata) == ({"label": "poppy"}, {"year": 1999})
 
 
+def test_one_and_true_are_not_the_same_metadata(index, tmp_path):
+    picture = ("1.png", file_bytes(drawn((9, 9, 90), 1)))
+    for written, stored in ((b"1", "1"), (b"true", "True"), (b"1.0", "1.0")):
+        write_tar(tmp_path / "x.tar", [picture, ("1.json", b'{"wild": %s}' % written)])
+        index(tmp_path / "x.tar")
+        with opened(index) as catalogue:
+            assert repr(catalogue.get("1.png").metadata["wild"]) == stored
+    assert index(tmp_path / "x.tar").unchanged == 1
+
+
+def test_a_folder_that_has_moved_is_where_it_is_now(index, picture_folder, tmp_path):
+    index(picture_folder)
+    picture_folder.rename(tmp_path / "moved")
+    report = index(tmp_path / "moved", prune=True)
+    assert (report.encoded, report.relabelled, report.unchanged, report.not_in_source) == (0, 12, 0, 0)
+    with opened(index) as catalogue:
+        assert {catalogue.get(item_id).source for item_id in catalogue.ids()} == {
+            str(path) for path in (tmp_path / "moved").rglob("*.png")
+        }
+    assert index(tmp_path / "moved").unchanged == 12
+
+
 def test_items_that_left_the_source_are_kept_unless_pruned(index, picture_folder):
     index(picture_folder)
     (picture_folder / "green" / "2.png").unlink()
@@ -235,6 +257,21 @@ def test_a_name_that_is_not_utf8_costs_one_row(index, picture_folder):
         _, (path, reason) = csv.reader(file)
     assert path.endswith(r"caf\udce9.png")
     assert "not UTF-8" in reason
+
+
+@pytest.mark.parametrize("field", ["id", "label", "caption"])
+def test_a_text_that_is_not_utf8_costs_one_row_and_no_item(index, tmp_path, field):
+    pictures = {f"{number}.png": file_bytes(drawn((9, 9, 90), number)) for number in range(3)}
+    write_tar(tmp_path / "x.tar", list(pictures.items()))
+    index(tmp_path / "x.tar")
+    broken = ("1.json", b'{"%s": "a\\ud83d"}' % field.encode())
+    write_tar(tmp_path / "x.tar", [*list(pictures.items())[:2], broken, ("2.png", pictures["2.png"])])
+    report = index(tmp_path / "x.tar", prune=True)
+    assert (report.total, report.unchanged, report.num_rejected) == (3, 2, 1)
+    assert "not UTF-8" in report.rejected[0][1]
+    with opened(index) as catalogue:
+        # Under its id it is known still; an id that cannot be is no longer that of the item from before.
+        assert sorted(catalogue.ids()) == (["0.png", "2.png"] if field == "id" else sorted(pictures))
 
 
 def test_a_picture_that_breaks_later_keeps_its_item_and_is_told(index, picture_folder):

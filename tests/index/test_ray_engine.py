@@ -22,6 +22,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.
 from index import ray_engine  # noqa: E402
 from index.ray_cluster import cluster  # noqa: E402
 from index.ray_engine import RayEngine  # noqa: E402
+from lodisc.cli import main  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray"),
@@ -197,3 +198,12 @@ def test_arguments_of_the_other_engine_are_refused(picture_folder, tiny_bundle, 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.endswith("lodisc: error: --ray-address and --actors belong to --engine ray\n")
+
+
+def test_fresh_with_a_cluster_that_is_not_there_throws_nothing_away(picture_folder, tiny_bundle, tmp_path, capsys):
+    build_it = ["index", "build", str(tmp_path / "c"), "--images", str(picture_folder), "--bundle", str(tiny_bundle)]
+    assert main([*build_it, "--quiet"]) == 0
+    assert main([*build_it, "--quiet", "--fresh", "--engine", "ray", "--ray-address", "127.0.0.1:1"]) == 2
+    assert "no Ray cluster answers at 127.0.0.1:1" in capsys.readouterr().err
+    with open_for_build(tmp_path / "c", Bundle.open(tiny_bundle)) as catalogue:
+        assert catalogue.count() == 12

@@ -325,6 +325,22 @@ def test_what_cannot_be_calibrated_says_why(tmp_path, tiny_bundle, labels, messa
         calibrate_catalogue(catalogue, quiet=True)
 
 
+@pytest.mark.parametrize("num_items", [2, 3, 5, 6])
+def test_new_pictures_calibrate_a_catalogue_of_few_items(tmp_path, tiny_bundle, num_items):
+    centres, _ = drawn_pictures(num_items)
+    rng = np.random.default_rng(0)
+    numbers = np.arange(60) % num_items
+    vectors = centres[numbers] + 0.1 * rng.normal(size=(60, centres.shape[1]))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    path = fill(tmp_path / "catalogue", tiny_bundle, centres, [{"species": f"s{n}"} for n in range(num_items)])
+    asked = fill(tmp_path / "questions", tiny_bundle, vectors, [{"species": f"s{n}"} for n in numbers.tolist()])
+    with SqliteCatalogue.open(path) as catalogue, SqliteCatalogue.open(asked) as questions:
+        calibration = calibrate_catalogue(catalogue, questions=questions, quiet=True)
+    assert calibration.k == 5
+    assert calibration.ranks["species"].accuracy == 1
+    assert calibration.ranks["species"].num_questions == 60
+
+
 def test_one_item_a_species_leaves_the_genus_to_answer(tmp_path, tiny_bundle):
     vectors, labels = drawn_pictures(60)
     alone = [{"species": f"only {number}", "genus": one["genus"]} for number, one in enumerate(labels)]

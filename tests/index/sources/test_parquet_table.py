@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pictures import drawn, file_bytes
 
-from encoder.errors import SourceError
+from encoder.errors import InputError, SourceError
 from index.sources.picture import SourcePicture, UnreadablePart
 from index.sources.reading import read_source
 
@@ -85,6 +85,30 @@ def test_bytes_ranks_and_columns_that_are_no_metadata(tmp_path, caplog):
     assert "mask" in caplog.text
     with pytest.raises(Exception, match="row has no picture"):
         none.read()
+
+
+def not_utf8(*texts):
+    return pa.array(texts, pa.binary()).view(pa.string())
+
+
+@pytest.mark.parametrize(
+    ("columns", "ids", "said"),
+    [
+        ({"path": ["a", "b", "c"], "caption": not_utf8(b"x", b"caf\xe9", b"y")}, ["a", "b", "c"], "caption"),
+        ({"path": not_utf8(b"a", b"caf\xe9", b"c")}, ["a", "x.parquet#1", "c"], "path"),
+        ({"path": ["a", "b", "c"], "id": not_utf8(b"1", b"caf\xe9", b"3")}, ["1", "x.parquet#1", "3"], "id"),
+        ({"path": ["a", "b", "c"], "taken": pa.array([1, 2**50, 2], pa.timestamp("s"))}, ["a", "b", "c"], "taken"),
+    ],
+)
+def test_a_cell_that_is_not_what_its_column_holds_costs_one_row(tmp_path, columns, ids, said):
+    for name in "abc":
+        (tmp_path / name).write_bytes(PNG)
+    write(tmp_path / "x.parquet", columns)
+    found = list(read_source(tmp_path / "x.parquet"))
+    assert [one.facts.id for one in found] == ids
+    assert [found[0].read(), found[2].read()] == [PNG, PNG]
+    with pytest.raises(InputError, match=f"column {said} of row 1 cannot be read: "):
+        found[1].read()
 
 
 def test_shards_by_pattern_and_an_id_in_two_of_them(tmp_path):

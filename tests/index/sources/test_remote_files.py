@@ -73,6 +73,40 @@ def test_labels_of_folders_behind_a_url(store):
     assert (a.facts.labels, a.facts.location) == ({"genus": "Pica"}, "memory://shop/photos/Pica/a.png")
 
 
+@pytest.mark.parametrize("depth", ["", "/Pica", "/Pica/old"])
+def test_a_folder_that_cannot_be_listed_fails_the_source_and_nothing_is_pruned(
+    store, monkeypatch, tmp_path, tiny_bundle, depth
+):
+    store.pipe("/shop/photos/Pica/old/c.png", PICTURES["a.png"])
+    listed = type(store).ls
+
+    def refused(self, path, *arguments, **options):
+        if path.rstrip("/") == f"/shop/photos{depth}":
+            raise PermissionError(13, "SlowDown", path)
+        return listed(self, path, *arguments, **options)
+
+    bundle = Bundle.open(tiny_bundle)
+    with open_for_build(tmp_path / "catalogue", bundle) as catalogue:
+        build(catalogue, ImageEncoder(bundle), read_source("memory://shop/photos"), quiet=True)
+        monkeypatch.setattr(type(store), "ls", refused)
+        with pytest.raises(SourceError, match="memory://shop/photos cannot be read: .*SlowDown"):
+            build(catalogue, ImageEncoder(bundle), read_source("memory://shop/photos"), prune=True, quiet=True)
+        assert catalogue.count() == 3
+
+
+def test_a_folder_that_goes_while_the_others_are_listed_is_one_without_pictures(store, monkeypatch):
+    store.pipe("/shop/photos/Corvus/c.png", PICTURES["a.png"])
+    listed = type(store).ls
+
+    def gone(self, path, *arguments, **options):
+        if path.rstrip("/").endswith("/Corvus"):
+            raise FileNotFoundError(path)
+        return listed(self, path, *arguments, **options)
+
+    monkeypatch.setattr(type(store), "ls", gone)
+    assert [picture.facts.id for picture in read_source("memory://shop/photos")] == ["Pica/a.png", "Pica/b.png"]
+
+
 def test_a_url_of_a_file_of_this_machine(tmp_path):
     (tmp_path / "a.png").write_bytes(PICTURES["a.png"])
     (picture,) = read_source(f"file://{tmp_path}")

@@ -63,7 +63,12 @@ def test_shards_by_braces_in_order_and_gzip(tmp_path):
 
 @pytest.mark.parametrize(
     ("sidecar", "message"),
-    [(b"{broken", "beside 1 cannot be read"), (b"[1]", "expected a JSON object"), (b'{"x": NaN}', "NaN is not JSON")],
+    [
+        (b"{broken", "beside 1 cannot be read"),
+        (b"[1]", "expected a JSON object"),
+        (b'{"x": NaN}', "NaN is not JSON"),
+        (b'{"x": %s%s}' % (b"[" * 700, b"]" * 700), "recursion"),
+    ],
 )
 def test_a_broken_sidecar_costs_its_sample_only(tmp_path, sidecar, message):
     write(tmp_path / "x.tar", [("0.png", PICTURES[0]), ("1.png", PICTURES[1]), ("1.json", sidecar), ("2.cls", b"3")])
