@@ -67,7 +67,7 @@ def test_each_gpu_is_told_and_workers_take_them_in_turn(tmp_path, monkeypatch):
     assert [device_of(worker, ("tensorrt", "cuda", "cpu")) for worker in (1, 2, 3)] == [0, 1, 0]
     assert device_of(2, ("cpu",)) == 0
     assert device_of(None, ("cuda",)) == 0
-    assert run_options(1) == {"tensorrt": {"device_id": "1"}, "cuda": {"device_id": "1"}}
+    assert run_options(1) == {"tensorrt": {"device_id": "1"}, "cuda": {"device_id": "1", "use_tf32": "0"}}
 
 
 def test_without_a_driver_there_is_no_gpu(monkeypatch):
