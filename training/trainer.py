@@ -127,9 +127,7 @@ def train(
             label_NR=torch.from_numpy(labels.number_NR) if labels is not None else None,
             pictures_per_label=recipe.pictures_per_label,
         )
-        progress = TrainingProgress(
-            num_steps, steps_per_epoch, recipe.pictures_per_step, step, quiet=quiet or not world.is_first
-        )
+        progress = TrainingProgress(recipe, num_steps, steps_per_epoch, step, quiet=quiet or not world.is_first)
         monitor = Monitor(model, store, held_out, recipe.feature, recipe.image_size, device)
         record = RunRecord(run, monitor, state, steps_per_epoch, active=world.is_first)
         with _stop_signals() as stop, progress, record, closing(loading):
