@@ -98,19 +98,19 @@ def test_every_specimen_shows_each_of_its_marks_on_a_side():
 
 @pytest.mark.slow
 def test_the_folder_and_that_colour_does_not_tell_species_of_a_genus_apart(tmp_path):
-    folder = write_specimens(tmp_path / "insects", specimens_per_species=10, train_per_species=7)
-    assert len(list(folder.glob("train/*/*/*.jpg"))) == 210
-    assert len(list(folder.glob("test/*/*/*.jpg"))) == 90
+    folder = write_specimens(tmp_path / "insects", specimens_per_species=5, train_per_species=3)
+    assert len(list(folder.glob("train/*/*/*.jpg"))) == 90
+    assert len(list(folder.glob("test/*/*/*.jpg"))) == 60
     with (folder / "marks.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len({row["path"] for row in rows}) == 300
+    assert len({row["path"] for row in rows}) == 150
     assert all((folder / row["path"]).is_file() for row in rows)
     rates = measure(folder, {})["colour histogram"]
     assert rates.within_genus < 0.5
     assert rates.genus > rates.species
 
     before = (folder / "complete.json").stat().st_mtime_ns
-    write_specimens(folder, specimens_per_species=10, train_per_species=7)
+    write_specimens(folder, specimens_per_species=5, train_per_species=3)
     assert (folder / "complete.json").stat().st_mtime_ns == before, "a finished drawing was drawn again"
 
 

@@ -123,14 +123,16 @@ def faults(tmp_path, bundle, other, photos, catalogue):
     }
 
 
-def test_faults_are_one_clear_line_and_exit_code_2(tmp_path, tiny_bundle, other_bundle, picture_folder, catalogue):
+def test_faults_are_one_clear_line_and_exit_code_2(
+    tmp_path, tiny_bundle, other_bundle, picture_folder, catalogue, capsys
+):
     for name, (arguments, message) in faults(tmp_path, tiny_bundle, other_bundle, picture_folder, catalogue).items():
-        done = lodisc(*arguments)
-        assert done.returncode == 2, name
-        assert done.stderr.startswith("lodisc: error: "), name
-        assert done.stderr.count("\n") == 1, name
-        assert message in done.stderr, name
-        assert done.stdout == "", name
+        assert main([str(argument) for argument in arguments]) == 2, name
+        told = capsys.readouterr()
+        assert told.err.startswith("lodisc: error: "), name
+        assert told.err.count("\n") == 1, name
+        assert message in told.err, name
+        assert told.out == "", name
     assert not (tmp_path / "new").exists(), "a refused build left something behind"
 
 

@@ -38,54 +38,67 @@ def finish(process, timeout=240):
     return process.returncode, out, err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"local": "zero"},
-        {"local": "drop"},
-        {"local": "none", "micro_batch": 3},
-        {"local": "zero", "projector": "none", "momentum_updates": 4},
-        {"local": "drop", "num_small_crops": 2, "small_crop_size": 16, "micro_batch": 5},
-        {"local": "zero", "repeats": 4},
-        {"local": "zero", "image_size": 48, "image_size_start": 32},
-        {"local": "drop", "micro_batch": 5, "supervision": "labels", "rank_weights": (1.0, 0.5)},
-        {
-            "local": "drop",
-            "supervision": "labels",
-            "rank_weights": (1.0, 0.5),
-            "repeats": 2,
-            "num_small_crops": 1,
-            "small_crop_size": 16,
-        },
-    ],
-    ids=lambda changes: "-".join(map(str, changes.values())),
-)
-def test_two_processes_give_the_loss_and_the_gradients_of_one(changes, tmp_path):
-    """Largest difference seen: 2.3e-6 of a gradient's norm (float32 sums in another order); 2e-5 is allowed.
+CASES = [
+    {"local": "zero"},
+    {"local": "drop"},
+    {"local": "none", "micro_batch": 3},
+    {"local": "zero", "projector": "none", "momentum_updates": 4},
+    {"local": "drop", "num_small_crops": 2, "small_crop_size": 16, "micro_batch": 5},
+    {"local": "zero", "repeats": 4},
+    {"local": "zero", "image_size": 48, "image_size_start": 32},
+    {"local": "drop", "micro_batch": 5, "supervision": "labels", "rank_weights": (1.0, 0.5)},
+    {
+        "local": "drop",
+        "supervision": "labels",
+        "rank_weights": (1.0, 0.5),
+        "repeats": 2,
+        "num_small_crops": 1,
+        "small_crop_size": 16,
+    },
+]
 
-    Without the gathered keys, or with each process's own batch statistics, it is above 0.3. Where there are labels,
-    pictures of the two processes share them at two ranks, and some lack one or both.
-    """
+
+def inputs_of(changes):
+    """Two views of twelve pictures, and what else a recipe wants."""
     generator = torch.Generator().manual_seed(2)
     view1, view2 = (torch.randn(12, 3, 32, 32, generator=generator) for _ in range(2))
     small = torch.randn(2, 12, 3, 16, 16, generator=generator) if "num_small_crops" in changes else None
     labels = None
     if "supervision" in changes:
         labels = torch.tensor([[0, 1, 2, 0, -1, 3, 3, 2, 0, 1, -1, 4], [0, 0, 1, 0, 1, 2, 2, 1, 0, 0, -1, 2]]).T
-    inputs = {
+    return {
         "recipe": {**SMALL, **changes}, "view1": view1, "view2": view2, "small": small, "momentum": 0.9,
         "labels": labels,
     }  # fmt: skip
-    torch.save(inputs, tmp_path / "inputs.pt")
-    code, _, err = finish(torchrun(2, distributed_step.__file__, tmp_path))
-    assert code == 0, err
 
+
+@pytest.fixture(scope="module")
+def steps_of_two(tmp_path_factory):
+    """A folder a case, with what each of two processes made of it; these are started once for all."""
+    folder = tmp_path_factory.mktemp("steps")
+    for number, changes in enumerate(CASES):
+        (folder / str(number)).mkdir()
+        torch.save(inputs_of(changes), folder / str(number) / "inputs.pt")
+    code, _, err = finish(torchrun(2, distributed_step.__file__, folder))
+    assert code == 0, err
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(CASES)), ids=["-".join(map(str, case.values())) for case in CASES])
+def test_two_processes_give_the_loss_and_the_gradients_of_one(number, steps_of_two):
+    """Largest difference seen: 2.3e-6 of a gradient's norm (float32 sums in another order); 2e-5 is allowed.
+
+    Without the gathered keys, or with each process's own batch statistics, it is above 0.3. Where there are labels,
+    pictures of the two processes share them at two ranks, and some lack one or both.
+    """
+    inputs = inputs_of(CASES[number])
+    view1, view2, labels, small = (inputs[name] for name in ("view1", "view2", "labels", "small"))
     alone = build_model(Recipe(**inputs["recipe"])).train()
     losses = alone(view1, view2, 0.9, torch.Generator().manual_seed(0), labels, small_MB3SS=small)
     losses.total.backward()
     expected = {name: p.grad for name, p in alone.named_parameters() if p.grad is not None}
-    ranks = [torch.load(tmp_path / f"rank-{rank}.pt") for rank in range(2)]
+    ranks = [torch.load(steps_of_two / str(number) / f"rank-{rank}.pt") for rank in range(2)]
 
     mean_losses = torch.stack([rank["losses"] for rank in ranks]).mean(dim=0)
     alone_losses = torch.stack([losses.global_branch.detach(), losses.local_branch.detach()])

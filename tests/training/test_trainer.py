@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from encoder.errors import ConfigError, SourceError, TrainingError
+from lodisc.cli import main
 from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, load_model, read_state
 from training.monitor import Monitor
 from training.recipe import Recipe
@@ -307,7 +308,7 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(photos, tmp_path):
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
-def test_faults_are_one_clear_line_and_exit_code_2(photos, tmp_path):
+def test_faults_are_one_clear_line_and_exit_code_2(photos, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.toml").write_text('encodr = "nano"\n')
     (tmp_path / "broken.toml").write_text("encoder = \n")
@@ -327,8 +328,8 @@ def test_faults_are_one_clear_line_and_exit_code_2(photos, tmp_path):
         (("evaluate", tmp_path / "empty", "--data", photos), "checkpoint.safetensors"),
         (("export", tmp_path / "nowhere", "--out", tmp_path / "b"), "nowhere"),
     ):
-        done = lodisc(*arguments)
-        assert done.returncode == 2, (arguments, done.stderr)
-        assert done.stderr.startswith("lodisc: error: "), arguments
-        assert done.stderr.count("\n") == 1, arguments
-        assert message in done.stderr, arguments
+        assert main([str(argument) for argument in arguments]) == 2, arguments
+        told = capsys.readouterr().err
+        assert told.startswith("lodisc: error: "), arguments
+        assert told.count("\n") == 1, arguments
+        assert message in told, arguments
