@@ -5,6 +5,7 @@ catalogue instead, and how a picture becomes pixels and a thumbnail is said here
 """
 
 import json
+import re
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +19,7 @@ from encoder.preprocessing import decode_picture, preprocess
 from index.catalogue import Catalogue
 from index.items import Item, NewItem
 from index.progress import Stages
+from index.sources.files import is_url
 from index.sources.picture import PictureFacts, SourcePicture
 from index.text import printable
 from index.thumbnails import thumbnail_of
@@ -71,6 +73,11 @@ def prepared_if_known(catalogue: Catalogue, facts: PictureFacts, content_hash: s
     return Prepared(facts, "relabelled" if same_content else "reused", item=new_item(facts, content_hash, *stored))
 
 
+def _place(location: str) -> str:
+    """Where a picture is, without the query of a URL: signed ones are new each time, and are no other place."""
+    return re.sub(r"\?[^#]*", "", location) if is_url(location) else location
+
+
 def pixels_and_thumbnail(data: bytes, preprocessing: Preprocessing) -> tuple[NDArray[np.uint8], bytes]:
     """What the encoder sees of a picture file, uint8, shape (S, S, 3), and what people see of it.
 
@@ -104,7 +111,7 @@ def new_item(
 
 def _is_as(item: Item, facts: PictureFacts) -> bool:
     """Whether the item says what is known of its picture now, and where that is."""
-    if (item.labels, item.source) != (facts.labels, printable(facts.location)):
+    if item.labels != facts.labels or _place(item.source) != _place(printable(facts.location)):
         return False
     # As text, in which 1, 1.0 and true differ.
     return json.dumps(item.metadata, sort_keys=True) == json.dumps(facts.metadata, sort_keys=True)

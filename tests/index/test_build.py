@@ -22,7 +22,9 @@ from encoder.preprocessing import decode_picture, preprocess
 from index.answers.calibration import CALIBRATION_NAME
 from index.build import build, open_for_build
 from index.estimate import estimate
+from index.prepared import new_item, prepared_if_known
 from index.snapshot import newest_snapshot
+from index.sources.picture import PictureFacts
 from index.sources.reading import read_source
 from index.sqlite_catalogue import SqliteCatalogue
 from index.verification import verify
@@ -467,3 +469,23 @@ def test_a_kill_while_fresh_throws_the_catalogue_away_leaves_nothing_of_it_to_th
             build(fresh, ImageEncoder(bundle), read_source(picture_folder), quiet=True)
             assert fresh.stats().items == 12
     assert verify(path, means=None, tell=lambda part, done, total: None).clean
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kind"),
+    [
+        ("https://host/a.jpg?signed=1", "https://host/a.jpg?signed=2", "unchanged"),
+        ("https://host/a.jpg?signed=1", "https://host/b.jpg?signed=1", "relabelled"),
+        ("https://host/t.parquet?signed=1#7", "https://host/t.parquet?signed=2#8", "relabelled"),
+        ("/photos/a?1.jpg", "/photos/a?2.jpg", "relabelled"),
+    ],
+)
+def test_what_signs_a_url_is_no_part_of_the_place(index, picture_folder, before, now, kind):
+    """Else every run over signed URLs would write every item anew."""
+    index(picture_folder)
+    with opened(index) as catalogue:
+        item = catalogue.get("red/0.png")
+        stored = catalogue.embedding(item.id), catalogue.thumbnail(item.id)
+        then, facts = (PictureFacts(item.id, place, item.labels, item.metadata) for place in (before, now))
+        catalogue.put([new_item(then, item.content_hash, *stored)])
+        assert prepared_if_known(catalogue, facts, item.content_hash).kind == kind
