@@ -9,6 +9,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +20,14 @@ from lodisc.cli import main
 
 
 def lodisc(*arguments):
-    return subprocess.run([sys.executable, "-m", "lodisc", *map(str, arguments)], capture_output=True, text=True)
+    """The command line, in this process: starting another takes longer than most of what is asked of it."""
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as ended:  # argparse has told what was wrong, or has shown its help
+            code = ended.code
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.fixture
