@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +78,16 @@ def differences(result: Result) -> str:
     if not found:
         return "Not measured: no two of these methods have been run with the outcome of each picture kept."
     sets = [name for name in result["protocols"] if any(one["set"] == name for one in found)]
-    lines = ["| difference, points | | " + " | ".join(sets) + " |", "|---" * (2 + len(sets)) + "|"]
+    seeds = {name: sorted({len(one["seeds"]) for one in found if one["set"] == name}) for name in sets}
+    heads = [f"{name} ({_seeds(seeds[name])})" for name in sets]
+    lines = ["| difference, points | | " + " | ".join(heads) + " |", "|---" * (2 + len(sets)) + "|"]
     for first, second in dict.fromkeys((one["first"], one["second"]) for one in found):
         for figure in COMPARED:
             cells = [_difference(_figure(found, name, first, second, figure)) for name in sets]
             lines.append(f"| {label(first)} − {label(second)} | {FIGURES[figure]} | {' | '.join(cells)} |")
-    seeds = sorted({len(one["seeds"]) for one in found})
     about = (
-        f"{' or '.join(map(str, seeds))} seeds, paired by test picture; 95 % intervals over pictures and seeds. So few "
-        "seeds understate what another training would change."
+        "Paired by test picture; 95 % intervals over pictures and seeds. So few seeds understate what another training "
+        "would change, and one says nothing of it."
     )
     return "\n".join([*lines, "", about, *_claims(found)])
 
@@ -136,12 +138,16 @@ def _about(result: Result) -> str:
     )
     if runs:
         steps = sorted({run["steps"] for run in runs})
-        seeds = sorted({run["seed"] for run in runs})
-        text += f", {result['pictures']} pictures in {_range(steps)} steps, {len(seeds)} seeds"
+        counts = Counter((run["set"], run["method"]) for run in runs)
+        text += f", {result['pictures']} pictures in {_range(steps)} steps, {_seeds(sorted(set(counts.values())))}"
     return (
         f"{text}. Mean ± standard deviation over the seeds; of a lone run, in brackets, the 95 % interval over the "
         f"test pictures. {result['device']}, {result['date']}."
     )
+
+
+def _seeds(numbers: list[int]) -> str:
+    return f"{_range(numbers)} seed{'s' * (numbers != [1])}"
 
 
 def _range(numbers: list[int]) -> str:

@@ -55,7 +55,9 @@ def test_differences_and_on_how_many_sets_they_are_sure(result):
 
     result["protocols"] = dict.fromkeys(("cars", "grocery", "monkeys"), "some")
     result["differences"] = [one("cars", 0.02, 0.01), one("grocery", 0.01, 0.02), one("monkeys", -0.03, 0.01)]
+    result["differences"][2]["seeds"] = [0]
     text = quality_figures.differences(result)
+    assert "| difference, points | | cars (3 seeds) | grocery (3 seeds) | monkeys (1 seed) |" in text
     assert (
         "| LoDisc, drop − MoCo v3 | rank-1 | +2.0 (+1.0 to +3.0) | +1.0 (-1.0 to +3.0) | -3.0 (-4.0 to -2.0) |" in text
     )
