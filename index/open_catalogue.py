@@ -7,7 +7,6 @@ from pathlib import Path
 
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueNotFoundError, MissingExtraError
-from index.answers.calibration import CALIBRATION_NAME
 from index.catalogue import Catalogue
 from index.milvus.address import parse_address
 from index.sqlite_catalogue import SqliteCatalogue
@@ -64,7 +63,6 @@ def open_store_for_build(
                 catalogue.close()
                 raise
             return catalogue
-    (path / CALIBRATION_NAME).unlink(missing_ok=True)  # it was fitted on the items that are thrown away
     created = create_in_milvus(
         path, address, bundle, variant=variant or "fp32", ranks=ranks, domain=domain, fresh=fresh
     )

@@ -8,6 +8,7 @@ from pymilvus import MilvusClient
 
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, CatalogueNotFoundError, SchemaVersionError
+from index.answers.calibration import CALIBRATION_NAME
 from index.filled import filled_by
 from index.milvus.address import MilvusAddress
 from index.milvus.catalogue import MilvusCatalogue
@@ -42,7 +43,7 @@ def create_in_milvus(
         variant: of the bundle.
         ranks: names of the label ranks, finest first.
         domain: what its pictures are.
-        fresh: delete the catalogue that is there.
+        fresh: delete the catalogue that is there, and the calibration that was fitted on it.
 
     Raises:
         BundleNotFoundError: the bundle has no such variant.
@@ -52,10 +53,13 @@ def create_in_milvus(
     client = connect(address)
     try:
         with milvus_faults(address):
-            if client.has_collection(address.collection, timeout=TIMEOUT_S):
+            exists = client.has_collection(address.collection, timeout=TIMEOUT_S)
+            if exists:
                 _require_ours(address, _properties(client, path, address))
                 if not fresh:
                     raise CatalogueError(f"{address.text} exists already; open it, or choose another name")
+            (path / CALIBRATION_NAME).unlink(missing_ok=True)  # the server answered, so the items of before do go
+            if exists:
                 client.drop_collection(address.collection, timeout=TIMEOUT_S)
             schema = collection_schema(bundle.manifest.embedding_dim)
             client.create_collection(

@@ -14,7 +14,9 @@ from pictures import file_bytes
 from PIL import Image
 from tiny_encoder import DIM
 
+from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, CatalogueNotFoundError, MissingExtraError, SchemaVersionError
+from index.build import open_for_build
 from index.items import NewItem
 from index.open_catalogue import open_catalogue
 from index.schema import DATABASE_NAME
@@ -145,6 +147,21 @@ def test_what_is_wrong_with_a_server_is_told_in_one_line(lodisc, tmp_path):
     assert "milvus://127.0.0.1:1/photos cannot be reached" in done.stderr
     (folder / "store.json").write_text("{}")
     assert "store.json cannot be read" in lodisc("index", "stats", folder).stderr
+
+
+def test_starting_anew_takes_the_calibration_away_only_once_the_server_answered(tmp_path, tiny_bundle):
+    folder, bundle = tmp_path / "c", Bundle.open(tiny_bundle)
+    calibration = folder / "calibration.json"
+    with open_for_build(folder, bundle, store=f"milvus-lite:{tmp_path / 'items.db'}"):
+        calibration.write_text("{}")
+    store = (folder / "store.json").read_text()
+    (folder / "store.json").write_text('{"store": "milvus://127.0.0.1:1/photos"}')
+    with pytest.raises(CatalogueError, match="cannot be reached"):
+        open_for_build(folder, bundle, fresh=True)
+    assert calibration.exists()
+    (folder / "store.json").write_text(store)
+    with open_for_build(folder, bundle, fresh=True):
+        assert not calibration.exists()
 
 
 def test_missing_newer_and_foreign_collections_are_told_apart(tmp_path, tiny_bundle):
