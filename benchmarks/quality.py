@@ -1,6 +1,6 @@
 """What the method is worth: hand-made baselines, MoCo v3, LoDisc and its controls on real photographs, on equal terms.
 
-    python benchmarks/quality.py DIR [--sets cars ...] [--methods moco_v3 ...] [--seeds 3] [--pictures 10240]
+    python benchmarks/quality.py DIR [--sets cars ...] [--methods moco_v3 ...] [--seeds 3] [--pictures 6400]
     python benchmarks/quality.py DIR --baselines-only         the rows that need no training
     python benchmarks/quality.py DIR --bundle bundles/demo    a bundle, beside what is there
 
@@ -81,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--baselines-only", action="store_true", help="the hand-made rows and the untrained network")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="measure a bundle, and nothing else")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=10240, help="pictures seen a run, rounded to whole epochs")
+    parser.add_argument("--pictures", type=int, default=6400, help="pictures seen a run, rounded to whole epochs")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="cpu", help="that trains and embeds")
     parser.add_argument("--out", type=Path, default=RESULT, help="the result file, which runs are added to")

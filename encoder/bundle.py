@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from encoder.errors import BundleCorruptError, BundleError, BundleNotFoundError
-from encoder.manifest import GOLDEN_NAME, Manifest, Variant, id_of, load_manifest, save_manifest
+from encoder.manifest import GOLDEN_NAME, MANIFEST_NAME, Manifest, Variant, id_of, load_manifest, save_manifest
+from encoder.own_folder import is_foreign, replace_folder
 
 
 class Bundle:
@@ -116,33 +117,27 @@ def write_bundle(
                     (fresh / name).write_bytes(content)
             save_manifest(manifest, fresh)
             Bundle(fresh, manifest).verify()
-            _publish(fresh, path, Path(folder) / "old")
+            replace_folder(path, fresh)
     except OSError as error:
         raise BundleError(f"bundle {path} cannot be written: {error}") from error
     return Bundle(path, manifest)
 
 
-def require_free(path: Path, *, overwrite: bool) -> None:
+def require_free(path: Path, *, overwrite: bool, marker: str = MANIFEST_NAME) -> None:
     """Look before the work begins.
 
+    Args:
+        path: where something is to be written.
+        overwrite: whether what is there may be replaced.
+        marker: the file that what may be replaced holds.
+
     Raises:
-        BundleError: something is already there and `overwrite` was not said.
+        BundleError: something is already there and `overwrite` was not said, or it is something else.
     """
     if path.exists() and not overwrite:
         raise BundleError(f"{path} already exists; choose another --out, or say --overwrite")
-
-
-def _publish(fresh: Path, path: Path, old: Path) -> None:
-    """Rename `fresh` to `path`; what is there goes to `old`, and comes back if the rename fails."""
-    if not path.exists():
-        fresh.replace(path)
-        return
-    path.replace(old)
-    try:
-        fresh.replace(path)
-    except OSError:
-        old.replace(path)
-        raise
+    if is_foreign(path, marker):
+        raise BundleError(f"{path} holds no {marker}, so it is not replaced; choose another --out, or move it away")
 
 
 def sha256_of(path: Path) -> str:

@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import shutil
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from encoder.bundle import Bundle, require_free, write_bundle
 from encoder.errors import BundleCorruptError, BundleError, BundleNotFoundError, ConfigError, ManifestError
 from encoder.manifest import MANIFEST_NAME, load_manifest
+from encoder.own_folder import replace_folder
 from encoder.strict_json import read_typed
 
 INDEX_NAME = "parts.json"
@@ -52,7 +52,7 @@ def split_bundle(bundle: Bundle, out: Path, part_bytes: int, *, overwrite: bool 
     """
     if part_bytes < 1:
         raise ConfigError(f"a part of {part_bytes} bytes holds nothing; give at least 1")
-    require_free(out, overwrite=overwrite)
+    require_free(out, overwrite=overwrite, marker=INDEX_NAME)
     whole = _as_tar(bundle.path)
     pieces = {
         f"part-{number:03d}": whole[start : start + part_bytes]
@@ -67,8 +67,7 @@ def split_bundle(bundle: Bundle, out: Path, part_bytes: int, *, overwrite: bool 
             for name, piece in pieces.items():
                 (fresh / name).write_bytes(piece)
             (fresh / INDEX_NAME).write_text(json.dumps(dataclasses.asdict(parts), indent=1) + "\n", encoding="utf-8")
-            shutil.rmtree(out, ignore_errors=True)
-            fresh.rename(out)
+            replace_folder(out, fresh)
     except OSError as error:
         raise BundleError(f"parts {out} cannot be written: {error}") from error
     return parts

@@ -50,6 +50,15 @@ def walk_pictures(folder: Path) -> Iterator[Path]:
                 yield path
 
 
+def would_be_listed(path: Path, folder: Path) -> bool:
+    """Whether pictures below `path` would be among those of `folder`: it lies there, and is not hidden."""
+    try:
+        parts = path.resolve().relative_to(folder.resolve()).parts
+    except ValueError:
+        return False
+    return not any(part.startswith(".") for part in parts)
+
+
 def is_picture_name(name: str) -> bool:
     """Whether a file of this name is a picture: by its suffix, and not hidden."""
     return not name.startswith(".") and PurePath(name).suffix.lower() in PICTURE_SUFFIXES

@@ -179,7 +179,7 @@ class _Draft:
         manifest = self._manifest(hashlib.sha256(golden).hexdigest())
         files: dict[str, bytes | Path] = {path.name: path for path in self.folder.iterdir() if path.suffix != ".json"}
         files[GOLDEN_NAME] = golden
-        files[CARD_NAME] = model_card(manifest, self.options.sections).encode()
+        files[CARD_NAME] = model_card(manifest, self.options.sections, self.network.labels).encode()
         write_bundle(out, manifest, files, overwrite=self.options.overwrite)
         return ExportReport(manifest, self.parity, self.retrieval, self.trials)
 

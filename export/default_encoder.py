@@ -7,18 +7,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from encoder.bundle import Bundle, sha256_of
+from encoder.bundle import Bundle, require_free, sha256_of
 from encoder.errors import BundleError, ConfigError, ParityError
 from encoder.golden import load_golden
 from encoder.image_encoder import ImageEncoder
+from encoder.own_folder import replace_folder
 from encoder.parity import TOLERANCES, Parity, encoder_embedder, measure_parity, require_parity, tolerance_of
 from export.bundling import ExportOptions, ExportReport, export_network
-from export.encoder_card import encoder_sections, reads_labels, stage_summary
+from export.encoder_card import encoder_sections, stage_summary
 from export.network import Network
 from export.our_network import run_network
 from export.retrieval_gate import DEFAULT_FLOOR
 from training.figures import chosen_checkpoint
 from training.packs import PackIndex, read_index, unpack
+from training.run_note import require_packs_of
+from training.supervision import labels_sentence, reads_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +66,24 @@ def write_default_bundle(
         tell: called with a line before each step that takes long.
 
     Raises:
-        ConfigError: no run, or figures of another checkpoint.
+        ConfigError: no run, or figures or packs of another.
         SourceError: a pack is missing or damaged.
         ParityError: a variant disagrees with torch, or finds worse.
-        BundleError: it is larger than asked even with its weights stored as float16.
+        BundleError: it is larger than asked even with its weights stored as float16, or `out` is no bundle.
     """
     source, index = chosen_checkpoint(run), read_index(packs)
     document = _read_figures(figures, source)
+    require_packs_of(document["training"], run, packs, index)
+    if document["test_packs"] != index.digest("test"):
+        raise ConfigError(
+            f"the figures in {figures} are of other test packs than those in {packs}; do the stage evaluate again"
+        )
     made_of = {"figures": document, "settings": asdict(settings)}
     marker = out.with_name(f"{out.name}.json")
-    if marker.is_file() and out.is_dir() and json.loads(marker.read_text(encoding="utf-8")) == made_of:
+    if out.is_dir() and _read_marker(marker) == made_of:
         tell(f"{out} is of this run already")
         return Bundle.open(out)
+    require_free(out, overwrite=True)
     part = "test" if index.of("test") else "train"
     tell(f"unpacking {part} pictures, to compare variants on")
     compared_on = unpack(packs, part, pictures)
@@ -109,8 +118,7 @@ def write_default_bundle(
             )
         _require_faithful_rounding(report)
         marker.unlink(missing_ok=True)
-        shutil.rmtree(out, ignore_errors=True)
-        draft.rename(out)
+        replace_folder(out, draft)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     marker.write_text(json.dumps(made_of, indent=1) + "\n", encoding="utf-8")
@@ -129,6 +137,15 @@ def verify_bundle(path: Path) -> dict[str, Parity]:
         found[name] = measure_parity(encoder_embedder(ImageEncoder(bundle, variant=name)), references)
         require_parity(found[name], tolerance_of(variant), f"variant {name} of {path}")
     return found
+
+
+def _read_marker(path: Path) -> dict[str, Any] | None:
+    """What the bundle beside it was made of; None where that is not known, as after a write that was cut short."""
+    try:
+        made_of: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return made_of
 
 
 def _read_figures(path: Path, source: Path) -> dict[str, Any]:
@@ -152,6 +169,7 @@ def _described(network: Network, index: PackIndex, document: dict[str, Any], set
         f"{document['seconds'] / 60:.0f} minutes"
         + "".join(f", after {stage_summary(stage)}" for stage in reversed(earlier)),
         domain=settings.domain or (f"the sets {sets}" if len(index.sets) > 1 else sets),
+        labels=labels_sentence(document["recipe"], earlier),
     )
 
 

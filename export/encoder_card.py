@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from training.packs import PackIndex
+from training.supervision import reads_labels
 from training.toml_document import toml_document
 
 METRICS = {"rank_1": "rank-1", "rank_5": "rank-5", "mAP": "mAP"}
@@ -17,9 +18,8 @@ def encoder_sections(index: PackIndex, document: dict[str, Any], note: str = "")
         document: what `training.figures.measure_run` gave.
         note: what else is to be said of the training.
     """
-    return "\n".join(
-        [*_data(index, document["recipe"]), *_training(document, note), *_measured(document), *_limits(document)]
-    )
+    measured = _measured(document, index.num_trained_too)
+    return "\n".join([*_data(index, document["recipe"]), *_training(document, note), *measured, *_limits(document)])
 
 
 def _data(index: PackIndex, recipe: dict[str, Any]) -> Iterator[str]:
@@ -54,8 +54,6 @@ def _training(document: dict[str, Any], note: str) -> Iterator[str]:
     if fitted := training.get("fitted"):
         yield f"The epochs were chosen to fit {fitted['minutes']:g} minutes at {fitted['step_s']:.3f} s a step."
     earlier = training.get("earlier", [])
-    if earlier and not any(reads_labels(each) for each in (recipe, *(stage["recipe"] for stage in earlier))):
-        yield "No stage read a label."
     if note:
         yield note
     yield ""
@@ -72,11 +70,6 @@ def stage_summary(stage: dict[str, Any]) -> str:
     of_sets = f" of {', '.join(stage['sets'])}" if stage["sets"] else ""
     epochs = f"{stage['epochs']:.3g} epoch{'s' * (stage['epochs'] != 1)}"
     return f"{epochs} of {stage['num_pictures']} {kind} pictures{of_sets} ({stage['seconds'] / 60:.1f} minutes)"
-
-
-def reads_labels(recipe: dict[str, Any]) -> bool:
-    """Whether training by a recipe, given as its plain values, looked at labels: to learn from, or to choose by."""
-    return bool(recipe.get("supervision", "none") != "none" or recipe.get("holdout", 0) > 0)
 
 
 def _beginning(recipe: dict[str, Any], training: dict[str, Any]) -> str:
@@ -99,15 +92,15 @@ def _recipe(title: str, recipe: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _measured(document: dict[str, Any]) -> Iterator[str]:
+def _measured(document: dict[str, Any], num_trained_too: int | None) -> Iterator[str]:
     yield "## Measured"
     yield ""
     if not document["sets"]:
         yield "Nothing: no set has test pictures."
         yield ""
         return
-    yield "On test pictures that were not trained on, by cosine; 95 % bootstrap intervals over the queries. *untrained*"
-    yield "has random weights, and neither a learnt stem nor a whitening."
+    yield f"On test pictures{_not_trained_on(document, num_trained_too)}, by cosine; 95 % bootstrap intervals over the"
+    yield "queries. *untrained* has random weights, and neither a learnt stem nor a whitening."
     yield ""
     yield f"| set | method | {' | '.join(METRICS.values())} | queries |"
     yield "|---|---|---|---|---|---|"
@@ -120,6 +113,16 @@ def _measured(document: dict[str, Any]) -> Iterator[str]:
             shown = "this encoder" if method == "encoder" else method
             yield f"| {name} ({measured['protocol']}) | {shown} | {' | '.join(cells)} | {measured['num_queries']} |"
     yield ""
+
+
+def _not_trained_on(document: dict[str, Any], num_trained_too: int | None) -> str:
+    """What is known of that: the packs of this stage tell, those of earlier stages are not here."""
+    if num_trained_too is None:
+        return ""
+    stage = " in this stage" if document["training"].get("earlier") else ""
+    if num_trained_too:
+        return f", of which {num_trained_too} were trained on too{stage}"
+    return f" that were not trained on{stage}"
 
 
 def _limits(document: dict[str, Any]) -> Iterator[str]:
@@ -142,7 +145,8 @@ def _limits(document: dict[str, Any]) -> Iterator[str]:
     run = document["run"]
     if run["step"] < run["num_steps"]:
         yield f"- Training was not finished: {run['step']} of {run['num_steps']} steps."
-    if document["recipe"]["init"] and not document["training"].get("earlier"):
+    first = document["training"].get("earlier", [document])[0]
+    if first["recipe"]["init"]:
         yield "- What its initial weights were trained on is not known here."
     else:
         yield "- It has seen the pictures named above and no others."

@@ -3,22 +3,22 @@
 from collections.abc import Iterator
 
 from encoder.manifest import Manifest, Variant
-from training.supervision import labels_sentence
 
 CARD_NAME = "README.md"
 
 
-def model_card(manifest: Manifest, sections: str = "") -> str:
+def model_card(manifest: Manifest, sections: str = "", labels: str = "") -> str:
     """The page, Markdown.
 
     Args:
         manifest: of the bundle.
         sections: Markdown that tells of the figures and more, in place of the manifest's list of figures.
+        labels: what is known of the labels that training read.
     """
-    return "\n".join(_lines(manifest, sections)) + "\n"
+    return "\n".join(_lines(manifest, sections, labels)) + "\n"
 
 
-def _lines(manifest: Manifest, sections: str) -> Iterator[str]:
+def _lines(manifest: Manifest, sections: str, labels: str) -> Iterator[str]:
     preprocessing = manifest.preprocessing
     yield f"# {manifest.name}"
     yield ""
@@ -29,8 +29,8 @@ def _lines(manifest: Manifest, sections: str) -> Iterator[str]:
     yield "|---|---|"
     yield f"| knows | {manifest.domain} |"
     yield f"| trained on | {manifest.trained_on} |"
-    if "supervision" in manifest.recipe:  # a run of ours; of other weights it is not known
-        yield f"| labels | {labels_sentence(manifest.recipe)} |"
+    if labels:
+        yield f"| labels | {labels} |"
     yield f"| weights | {manifest.source} |"
     yield f"| licence of the weights | {manifest.licence} |"
     yield f"| embedding | {manifest.feature}, {manifest.embedding_dim} dimensions, length 1 |"

@@ -33,6 +33,7 @@ class Network:
         trained_on: one sentence.
         domain: a short noun phrase.
         recipe: of the training, if it is known.
+        labels: whether training read labels, one sentence; empty where it is not known.
         pictures: folder of pictures that it was trained on, if they are known.
     """
 
@@ -50,4 +51,5 @@ class Network:
     trained_on: str
     domain: str
     recipe: dict[str, Any] = field(default_factory=dict)
+    labels: str = ""
     pictures: Path | None = None

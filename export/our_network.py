@@ -14,7 +14,9 @@ from training.embedding import EmbeddingModel, serving_preprocessing
 from training.init_report import InitReport
 from training.initial_weights import start_model
 from training.recipe import Recipe, recipe_from_values, recipe_values
+from training.run_note import read_note
 from training.second_stage import is_run
+from training.supervision import labels_sentence
 
 
 def run_network(run: Path, *, untrained: bool = False) -> Network:
@@ -30,6 +32,7 @@ def run_network(run: Path, *, untrained: bool = False) -> Network:
     """
     model, state = load_encoder(run)
     recipe = state.recipe
+    earlier = read_note(run if run.is_dir() else run.parent).get("earlier", ())
     if untrained:
         recipe = replace(recipe, init="", stem_init="random", whitening=0.0)
         model = build_model(recipe)
@@ -42,6 +45,7 @@ def run_network(run: Path, *, untrained: bool = False) -> Network:
         domain="nothing" if untrained else _data_name(Path(state.data)),
         pictures=Path(state.data),
         recorded=_architecture(recipe) if untrained else recipe_values(recipe),
+        labels="" if untrained else labels_sentence(recipe_values(recipe), earlier),
     )
 
 
@@ -90,6 +94,7 @@ def _network(
     domain: str,
     pictures: Path | None,
     recorded: dict[str, Any],
+    labels: str = "",
 ) -> Network:
     backbone = model.backbone
 
@@ -111,6 +116,7 @@ def _network(
         trained_on=trained_on,
         domain=domain,
         recipe=recorded,
+        labels=labels,
         pictures=pictures,
     )
 

@@ -44,6 +44,7 @@ class RunState:
         best_map: the best mAP so far on the held-out pictures; -1 before there is one.
         labels: digest of the labels that the loss reads; empty if it reads none.
         pictures: digest of the names of the training pictures (`PictureStore.digest`); empty in an older checkpoint.
+        held_out: digest of the held-out pictures and their labels; empty if there are none, and in an older checkpoint.
     """
 
     recipe: Recipe
@@ -54,6 +55,7 @@ class RunState:
     best_map: float = -1.0
     labels: str = ""
     pictures: str = ""
+    held_out: str = ""
 
     @property
     def num_steps(self) -> int:
@@ -149,6 +151,7 @@ def save_checkpoint(
         "best_map": repr(state.best_map),
         "labels": state.labels,
         "pictures": state.pictures,
+        "held_out": state.held_out,
     }
     path = run / name
     partial = path.with_suffix(".partial")
@@ -252,6 +255,7 @@ def read_state(run: Path) -> RunState:
         best_map=float(metadata.get("best_map", "-1")),
         labels=metadata.get("labels", ""),
         pictures=metadata.get("pictures", ""),
+        held_out=metadata.get("held_out", ""),
     )
 
 

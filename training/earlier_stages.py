@@ -1,22 +1,12 @@
 """What a run began from, and that run from what before it, as the figures and the model card tell it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from training.checkpoint import read_state
 from training.recipe import Recipe, recipe_values
+from training.run_note import read_note
 from training.second_stage import is_run
-
-# Written by a training on packs into the folder of its run.
-NOTE_NAME = "training.json"
-
-
-def read_note(run: Path) -> dict[str, Any]:
-    """What a training on packs noted of a run; nothing where it has noted nothing."""
-    path = run / NOTE_NAME
-    note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return note
 
 
 def earlier_stages(recipe: Recipe) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ import torch
 
 from encoder.errors import SourceError
 from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, checkpoint_path, read_state
-from training.earlier_stages import read_note
 from training.embedders import LabelledPictures, labelled_pictures
 from training.evaluation import Evaluation, evaluate
 from training.packs import PackedSet, PackIndex, gallery_labels, read_index, unpack
 from training.recipe import recipe_values
+from training.run_note import read_note, require_packs_of
 
 LEAVE_ONE_OUT = "leave one out in test"
 TRAIN_GALLERY = "test queries, train gallery"
@@ -57,11 +57,12 @@ def measure_run(
         rank_1, rank_5 and mAP with value, low, high; `not_measured`: by name why a set could not be.
 
     Raises:
-        ConfigError: there is no run.
+        ConfigError: there is no run, or it was trained on other packs.
         SourceError: a pack is missing or damaged.
     """
     source, index = chosen_checkpoint(run), read_index(packs)
     document = _document(run, source, index)
+    require_packs_of(document["training"], run, packs, index)
     if out.is_file():
         before = json.loads(out.read_text(encoding="utf-8"))
         if {**before, "sets": {}, "not_measured": {}} == document:

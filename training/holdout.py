@@ -5,6 +5,8 @@ supervision or without.
 """
 
 import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,3 +60,8 @@ def _part(listing: Listing, held: list[bool], *, keep: bool) -> Listing:
         [listing.labels[number] for number in chosen],
         listing.cut_bottom_px,
     )
+
+
+def held_out_digest(paths: Sequence[str], labels: Sequence[str]) -> str:
+    """16 hex digits, the same for the same held-out pictures under the same labels."""
+    return hashlib.sha256(json.dumps([list(paths), list(labels)]).encode()).hexdigest()[:16]

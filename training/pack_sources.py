@@ -74,6 +74,8 @@ def checked_files(sets: Sequence[PictureSet], settings: PackSettings, tell: Call
         for path in list_pictures(root)
     ]
     _require_a_pack_a_part(settings, files)
+    if settings.labelled:
+        _require_one_depth(sets, files)
     for line in _not_measurable(sets, settings, files):
         tell(line)
     return files
@@ -89,8 +91,12 @@ def fingerprint_of(settings: PackSettings, files: Sequence[File]) -> str:
     return hashlib.sha256(json.dumps([asdict(settings), stamps]).encode()).hexdigest()
 
 
-def sources_of(files: Sequence[File]) -> tuple[list[Source], int]:
-    """The pictures in the order of their content, set by set, and how many test pictures have no label."""
+def sources_of(files: Sequence[File]) -> tuple[list[Source], int, int]:
+    """The pictures in the order of their content, set by set.
+
+    Returns:
+        The pictures, how many test pictures have no label, and how many are training pictures too.
+    """
 
     def content(path: Path) -> bytes:
         try:
@@ -108,11 +114,11 @@ def sources_of(files: Sequence[File]) -> tuple[list[Source], int]:
             Source(file.path, file.of.name, file.part, file.label, digest)
             for file, digest in zip(used, hashes, strict=True)
         ]
-    _warn_of_shared(sources)
-    return sorted(sources, key=lambda one: (PARTS.index(one.part), one.set_name, one.content, one.path)), num_unlabelled
+    sources.sort(key=lambda one: (PARTS.index(one.part), one.set_name, one.content, one.path))
+    return sources, num_unlabelled, _count_shared(sources)
 
 
-def _warn_of_shared(sources: Sequence[Source]) -> None:
+def _count_shared(sources: Sequence[Source]) -> int:
     """Test pictures that are trained on, in whichever set, are no test: say how many there are."""
     trained = {one.content: one.path for one in sources if one.part == "train" and one.content}
     tested = [one for one in sources if one.part == "test"]
@@ -126,6 +132,7 @@ def _warn_of_shared(sources: Sequence[Source]) -> None:
             shared[0].path,
             trained[shared[0].content],
         )
+    return len(shared)
 
 
 def _check(sets: Sequence[PictureSet], settings: PackSettings) -> None:
@@ -153,6 +160,28 @@ def _require_a_pack_a_part(settings: PackSettings, files: Sequence[File]) -> Non
         raise ConfigError(
             f"--packs is {settings.max_packs}, but training and test pictures never share a pack: allow at least "
             f"{len(parts)}"
+        )
+
+
+def _require_one_depth(sets: Sequence[PictureSet], files: Sequence[File]) -> None:
+    """Labels of all sets are read as one tree, whose deepest folders are the finest rank.
+
+    Raises:
+        ConfigError: a set has deeper labels than another, which would have none at the finest rank.
+    """
+    depths = {
+        each.name: max(
+            (file.label.count("/") + 1 for file in files if file.of is each and file.part == "train" and file.label),
+            default=0,
+        )
+        for each in sets
+    }
+    least, most = min(depths, key=depths.__getitem__), max(depths, key=depths.__getitem__)
+    if depths[least] != depths[most]:
+        raise ConfigError(
+            f"the recipe reads labels, which are {depths[most]} folders deep in {most}/train and {depths[least]} in "
+            f"{least}/train, so {least} would have none at the finest rank; sort them equally deep, or name the sets "
+            "to take with --sets"
         )
 
 

@@ -1,7 +1,6 @@
 """Train on packs: unpacked, the epochs fitted to a time where asked, begun or gone on with, and noted."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,18 +12,14 @@ import torch
 from encoder.errors import ConfigError
 from training.checkpoint import CHECKPOINT_NAME, lacks_whitening, read_state
 from training.device import resolve_precision
-from training.earlier_stages import NOTE_NAME, earlier_stages, read_note
+from training.earlier_stages import earlier_stages
 from training.epoch_fitting import fit_epochs
 from training.moved_run import say_where_pictures_lie
 from training.packs import PackIndex, read_index, unpack
-from training.recipe import Recipe, recipe_values
+from training.pictures import stored_side
+from training.recipe import Recipe
+from training.run_note import read_note, require_packs_of, write_note
 from training.trainer import RunResult, train
-
-
-def reads_labels(recipe: Recipe) -> bool:
-    """Whether a run of the recipe looks at the labels of training pictures: to learn from, or to choose by."""
-    values = recipe_values(recipe)
-    return recipe.holdout > 0 or values.get("supervision", "none") != "none"
 
 
 def train_packs(
@@ -57,7 +52,7 @@ def train_packs(
         TrainingError: as `train`.
     """
     index = read_index(packs)
-    if reads_labels(recipe) and not index.labelled:
+    if recipe.reads_labels and not index.labelled:
         raise ConfigError(
             f"the recipe reads labels, but the training packs in {packs} hold none; pack again for this recipe"
         )
@@ -68,6 +63,11 @@ def train_packs(
         if done := _finished(recipe, run, is_fitted=minutes is not None):
             tell(f"{run} is trained already, {done.step} steps")
             return done
+    if index.short_side < (wanted := stored_side(recipe.image_size)):
+        tell(
+            f"warning: the packs hold pictures of {index.short_side} pixels, and views of {recipe.image_size} are cut "
+            f"from {wanted}; pack again for this recipe, unless that was meant"
+        )
     tell(f"unpacking {index.num_train} training pictures")
     data = unpack(packs, "train", pictures)
     recipe = resolve_precision(recipe, device)
@@ -88,11 +88,7 @@ def _require_same(
     note: dict[str, Any], run: Path, packs: Path, index: PackIndex, recipe: Recipe, minutes: float | None
 ) -> None:
     """A run goes on with the packs and the time that it was begun with."""
-    if note["packs"] != index.digest():
-        raise ConfigError(
-            f"{run} was trained on other packs ({note['packs']}) than those in {packs} ({index.digest()}); "
-            "bring those back, or choose another --out"
-        )
+    require_packs_of(note, run, packs, index)
     fitted = note.get("fitted")
     if minutes is None:
         differs = fitted is not None and recipe.epochs != fitted["epochs"]
@@ -149,7 +145,7 @@ def _write_note(
     fitted: dict[str, Any] | None,
     earlier: Sequence[dict[str, Any]],
 ) -> None:
-    note = {
+    note: dict[str, Any] = {
         "packs": index.digest(),
         "sets": [each.name for each in index.sets],
         "labelled": index.labelled,
@@ -158,6 +154,4 @@ def _write_note(
         "fitted": fitted,
         "earlier": earlier,
     }
-    partial = run / f"{NOTE_NAME}.partial"
-    partial.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
-    partial.replace(run / NOTE_NAME)
+    write_note(run, note)

@@ -8,8 +8,6 @@ import json
 import logging
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from encoder.errors import ConfigError, PictureError, SourceError
+from encoder.own_folder import is_foreign, replace_folder, work_folder
 from encoder.preprocessing import decode_picture, read_picture
 from training.pack_sources import PackSettings, Source, checked_files, fingerprint_of, sources_of
 from training.pack_writer import TAR_BLOCK, TAR_END, PackWriter
@@ -40,6 +39,7 @@ DEFAULT_QUALITY = 90
 QUALITIES = (20, 95)  # least and greatest that a search tries
 NUM_SAMPLE = 200
 NUM_NAMED = 10
+WEBP_MAX_SIDE = 16383
 
 
 def pack_sets(
@@ -61,29 +61,29 @@ def pack_sets(
 
     Raises:
         SourceError: a set has no pictures, or too many cannot be decoded.
-        ConfigError: the pictures do not fit as asked, a gallery set is not one of the sets or has no labels, or there
-            are other packs that may not be replaced.
+        ConfigError: the pictures do not fit as asked, a gallery set is not one of the sets or has no labels, or
+            `folder` holds other packs that may not be replaced, or something else.
     """
     files = checked_files(sets, settings, tell)
     fingerprint = fingerprint_of(settings, files)
-    found = _whole_packs(folder)
-    if found is not None and found.fingerprint == fingerprint:
+    if is_foreign(folder, INDEX_NAME):
+        raise ConfigError(f"{folder} holds something else than packs; choose another --out, or move it away")
+    found = _found_packs(folder)
+    if found is not None and found.fingerprint == fingerprint and _are_whole(found, folder):
         tell(f"the packs in {folder} are of these pictures already")
         return found
-    if found is not None and not may_replace:
+    if not may_replace and (found is None or found.fingerprint != fingerprint):
         raise ConfigError(
-            f"{folder} holds packs of other pictures or settings, which the run beside it was trained on; "
-            "choose another --out, or leave out --data to go on with them"
+            f"{folder} holds no packs of these pictures and settings, but the run beside it was trained on some; "
+            "choose another --out, or leave out --data to go on with what is there"
         )
     tell(f"reading {len(files)} pictures of {', '.join(each.name for each in sets)}")
-    sources, num_unlabelled = sources_of(files)
+    sources, num_unlabelled, num_trained_too = sources_of(files)
     quality = _first_quality(sources, settings, tell)
     folder.parent.mkdir(parents=True, exist_ok=True)
     while True:
         tell(f"encoding {len(sources)} pictures, short side {settings.short_side}, WebP quality {quality}")
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as work:
-            fresh = Path(work) / "packs"
-            fresh.mkdir()
+        with work_folder(folder.with_name(f".{folder.name}.new")) as fresh:
             packed, num_failed, packs = _write(sources, settings, quality, fresh)
             if settings.max_packs is not None and len(packs) > settings.max_packs and quality > QUALITIES[0]:
                 quality = max(QUALITIES[0], quality - 3)
@@ -91,26 +91,33 @@ def pack_sets(
             _require_fit(packs, settings, quality)
             index = PackIndex(
                 FORMAT_VERSION, fingerprint, settings.short_side, quality, settings.labelled,
-                [_packed_set(each, packed, settings) for each in sets], num_failed + num_unlabelled, packs,
+                [_packed_set(each, packed, settings) for each in sets], num_failed + num_unlabelled, num_trained_too,
+                packs,
             )  # fmt: skip
             write_index(index, fresh)
-            shutil.rmtree(folder, ignore_errors=True)
-            fresh.rename(folder)
+            replace_folder(folder, fresh)
             return index
 
 
-def _whole_packs(folder: Path) -> PackIndex | None:
-    """The packs that are there; None if there are none, or if one is damaged."""
+def _found_packs(folder: Path) -> PackIndex | None:
+    """What packs.json says of the packs that are there; None if there are none, or if it cannot be read."""
     if not (folder / INDEX_NAME).is_file():
         return None
     try:
-        index = read_index(folder)
+        return read_index(folder)
+    except SourceError as error:
+        logger.warning("packing again: %s", error)
+        return None
+
+
+def _are_whole(index: PackIndex, folder: Path) -> bool:
+    try:
         for pack in index.packs:
             require_whole(folder / pack.file, pack)
     except SourceError as error:
         logger.warning("packing again: %s", error)
-        return None
-    return index
+        return False
+    return True
 
 
 def _first_quality(sources: Sequence[Source], settings: PackSettings, tell: Callable[[str], None]) -> int:
@@ -145,7 +152,7 @@ def _encode(source: Source, short_side: int, quality: int) -> bytes | None:
         picture = decode_picture(data, min_side_wanted=short_side)
     except (PictureError, SourceError):
         return None
-    scale = short_side / min(picture.size)
+    scale = min(short_side / min(picture.size), WEBP_MAX_SIDE / max(picture.size))
     if scale < 1:
         size = tuple(max(1, round(side * scale)) for side in picture.size)
         picture = picture.resize((size[0], size[1]), Image.Resampling.BICUBIC)

@@ -15,17 +15,18 @@ import hashlib
 import json
 import shutil
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from encoder.errors import LodiscError, SourceError
+from encoder.errors import ConfigError, LodiscError, SourceError
+from encoder.own_folder import is_foreign, work_folder
 from encoder.strict_json import read_typed
 
 INDEX_NAME = "packs.json"
 FORMAT_VERSION = 1
 PARTS = ("train", "test")
 GALLERY = "gallery"
+UNFINISHED = "[]"  # of no packs: the folder is ours, and what is in it is not whole
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class PackIndex:
         labelled: whether the training packs hold labels.
         sets: in the order of their names.
         num_left_out: files that could not be decoded, or test pictures without a label.
+        num_trained_too: test pictures whose file is a training picture's too; None in packs from before it was counted.
         packs: the files.
     """
 
@@ -84,6 +86,7 @@ class PackIndex:
     labelled: bool
     sets: list[PackedSet]
     num_left_out: int
+    num_trained_too: int | None
     packs: list[PackFile]
 
     @property
@@ -126,6 +129,8 @@ def read_index(folder: Path) -> PackIndex:
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read ({error}); copy the packs again, or pack again") from error
     try:
+        if isinstance(document, dict):
+            document = {"num_trained_too": None, **document}
         index: PackIndex = read_typed(PackIndex, document, str(path), "packs")
     except LodiscError as error:
         raise SourceError(f"{error}; copy the packs again, or pack again") from error
@@ -149,6 +154,7 @@ def unpack(folder: Path, part: str, out: Path) -> Path:
 
     Raises:
         SourceError: a pack is missing or is not the one that packs.json describes, or the part is empty.
+        ConfigError: `out` holds something else.
     """
     packs = read_index(folder).of(part)
     if not packs:
@@ -158,13 +164,15 @@ def unpack(folder: Path, part: str, out: Path) -> Path:
     marker, wanted = out / f"{part}.json", json.dumps([pack.sha256 for pack in packs])
     if marker.is_file() and marker.read_text(encoding="utf-8") == wanted and (out / part).is_dir():
         return out / part
-    marker.unlink(missing_ok=True)
+    if is_foreign(out, *(f"{each}.json" for each in PARTS)):
+        raise ConfigError(f"{out} holds something else than unpacked packs; choose another --out, or move it away")
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{part}.", dir=out) as work:
+    marker.write_text(UNFINISHED, encoding="utf-8")
+    with work_folder(out / f".{part}") as work:
         for pack in packs:
             with tarfile.open(folder / pack.file) as tar:
                 tar.extractall(work, filter="data")
-        for fresh in sorted(Path(work).iterdir()):
+        for fresh in sorted(work.iterdir()):
             shutil.rmtree(out / fresh.name, ignore_errors=True)
             fresh.rename(out / fresh.name)
     marker.write_text(wanted, encoding="utf-8")

@@ -36,8 +36,9 @@ def find_sets(data: Path, wanted: Sequence[str] = ()) -> list[PictureSet]:
     """
     if not data.is_dir():
         raise SourceError(f"{data} does not exist or is no folder; give a folder of sets, or of pictures")
+    own_name = data.resolve().name.lstrip(".") or "pictures"  # a hidden name would hide its pictures
     if (data / "train").is_dir():
-        sets = [_set_of(data, data.resolve().name)]
+        sets = [_set_of(data, own_name)]
     else:
         folders = sorted(path for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))
         with_train = [path for path in folders if (path / "train").is_dir()]
@@ -53,7 +54,7 @@ def find_sets(data: Path, wanted: Sequence[str] = ()) -> list[PictureSet]:
                     f"{path} has test/, but no train/, so there is nothing to train on; put the pictures to train on "
                     f"into {path / 'train'}"
                 )
-        sets = [_set_of(path, path.name) for path in with_train] or [PictureSet(data.resolve().name, data, None)]
+        sets = [_set_of(path, path.name) for path in with_train] or [PictureSet(own_name, data, None)]
     missing = sorted(set(wanted) - {each.name for each in sets})
     if missing:
         raise ConfigError(f"{data} holds no set {missing[0]}; it holds {', '.join(each.name for each in sets)}")

@@ -95,7 +95,6 @@ def open_picture_store(
         ) from error
     index_path.unlink(missing_ok=True)
     index = {"fingerprint": fingerprint, **_decode_all(listing, data, pixels_path, side)}
-    _report_unreadable(index["rejected"], index_path)
     if len(index["paths"]) < 2:
         raise SourceError(
             f"{data}: {len(index['paths'])} of {len(files)} pictures can be decoded; "
@@ -111,6 +110,7 @@ def open_picture_store(
     partial = index_path.with_suffix(".partial")
     partial.write_text(json.dumps(index), encoding="utf-8")
     partial.replace(index_path)
+    _report_unreadable(index["rejected"], index_path)
     return _load(index, pixels_path)
 
 

@@ -19,6 +19,7 @@ from training.feature import EXPECTED, feature_weights, is_feature
 from training.layouts import LAYOUTS
 from training.model import LOCAL_BRANCHES
 from training.pivotal import num_pivotal
+from training.supervision import reads_labels
 from training.toml_document import toml_document
 from training.vit import ENCODERS, POSITIONS, STEMS
 
@@ -253,6 +254,11 @@ class Recipe:
     def trains_as(self, other: "Recipe") -> bool:
         """Whether runs of both are the same: at most a `residual_scale` differs, which `init` leaves nothing of."""
         return self == (dataclasses.replace(other, residual_scale=self.residual_scale) if self.init else other)
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether a run looks at the labels of training pictures: to learn from, or to choose by."""
+        return reads_labels({"supervision": self.supervision, "holdout": self.holdout})
 
     def _check_supervision(self) -> None:
         weights, group = self.rank_weights, self.pictures_per_label

@@ -1,7 +1,7 @@
 """`report.html`: what became of a run, in one file that needs nothing else to be read.
 
-Made from what the run wrote (log.jsonl, recipe.toml, labels.txt, masks/, pictures/pictures.json), so it can be made
-again at any time and says the same.
+Made from what the run wrote (log.jsonl, recipe.toml, training.json, labels.txt, masks/, pictures/pictures.json), so it
+can be made again at any time and says the same.
 """
 
 import base64
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from encoder.svg_curve import svg_chart
+from training.run_note import read_note
 from training.supervision import labels_sentence
 
 REPORT_NAME = "report.html"
@@ -157,7 +158,8 @@ def _labels(run: Path) -> str:
     recipe, found = run / "recipe.toml", run / LABELS_NAME
     if not recipe.is_file():
         return ""
-    sentence = labels_sentence(tomllib.loads(recipe.read_text(encoding="utf-8")))
+    values = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    sentence = labels_sentence(values, read_note(run).get("earlier", ()))
     which = f"; {found.read_text(encoding='utf-8').strip()}" if found.is_file() else ""
     return f"<p>Labels: {escape(sentence + which)}.</p>"
 

@@ -53,14 +53,13 @@ def select_pictures(recipe: Recipe, data: Path, label_table: Path | None = None)
         SourceError: the folder is not laid out so, or the table is wrong.
         ConfigError: too little could be held out, or nothing of the recipe would read the table.
     """
-    reads_labels = recipe.supervision == "labels" or recipe.holdout > 0
-    if label_table is not None and not reads_labels:
+    if label_table is not None and not recipe.reads_labels:
         raise ConfigError(
             f"--labels {label_table} is given, but supervision is none and nothing is held out, so no label would be "
             "read; add --supervision labels, or leave it out"
         )
-    listing = list_split(data, recipe.layout, "train", labelled=reads_labels and label_table is None)
-    if not reads_labels:
+    listing = list_split(data, recipe.layout, "train", labelled=recipe.reads_labels and label_table is None)
+    if not recipe.reads_labels:
         return Selection(divide(listing, data, 0, recipe.seed), None, [])
     names = [path.relative_to(data).as_posix() for path in listing.paths]
     unknown: list[str] = []

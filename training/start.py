@@ -32,7 +32,15 @@ logger = logging.getLogger(__name__)
 
 
 def start_or_resume(
-    recipe: Recipe, run: Path, data: Path, store: PictureStore, device: torch.device, world: World, *, labels: str = ""
+    recipe: Recipe,
+    run: Path,
+    data: Path,
+    store: PictureStore,
+    device: torch.device,
+    world: World,
+    *,
+    labels: str = "",
+    held_out: str = "",
 ) -> tuple[LoDisc, AdamW, RunState]:
     """Model and optimiser at the run's last checkpoint, or at step 0.
 
@@ -41,7 +49,9 @@ def start_or_resume(
     Raises:
         ConfigError: the run was started with another recipe, other pictures or other labels.
     """
-    begun = RunState(recipe, 0, str(data.resolve()), len(store), 0.0, labels=labels, pictures=store.digest)
+    begun = RunState(
+        recipe, 0, str(data.resolve()), len(store), 0.0, labels=labels, pictures=store.digest, held_out=held_out
+    )
     resumes = False
     if world.is_first:
         resumes = (run / CHECKPOINT_NAME).is_file()
@@ -121,8 +131,14 @@ def _resumed(run: Path, begun: RunState) -> tuple[LoDisc, RunState]:
             f"{run} was started with other labels of the same pictures (digest {found.labels}, now {begun.labels}); "
             "restore the folders or the --labels file, or choose another --out"
         )
+    if found.held_out not in ("", begun.held_out):
+        raise ConfigError(
+            f"{run} was started with other held-out pictures, or other labels of them (digest {found.held_out}, now "
+            f"{begun.held_out}), so its best checkpoint could not be compared with what comes; restore them or choose "
+            "another --out"
+        )
     model, state = load_model(run)
-    return model, replace(state, pictures=begun.pictures)
+    return model, replace(state, pictures=begun.pictures, held_out=begun.held_out)
 
 
 def _share(state: RunState, parameters: list[torch.nn.Parameter], optimizer: AdamW, device: torch.device) -> RunState:

@@ -18,8 +18,10 @@ import torch
 from torch.optim import AdamW
 
 from encoder.errors import ConfigError, TrainingError
+from encoder.picture_files import would_be_listed
 from training.checkpoint import BEST_NAME, CHECKPOINT_NAME, save_checkpoint
 from training.distributed import World, process_group, wait_for_all
+from training.holdout import held_out_digest
 from training.label_ranks import TrainingLabels
 from training.layouts import Listing
 from training.loading import batches, count_steps
@@ -96,6 +98,11 @@ def train(
     """
     if recipe.precision == "auto":
         raise ConfigError("precision is auto; settle it with training.device.resolve_precision first")
+    if recipe.layout == "folder" and would_be_listed(run, data):
+        raise ConfigError(
+            f"--out {run} lies in the pictures, {data}, and what a run draws there would be taken for more of them; "
+            "choose an --out elsewhere"
+        )
     world = world or World()
     if recipe.batch_size % world.size:
         raise ConfigError(f"batch_size is {recipe.batch_size}, expected a multiple of the {world.size} processes")
@@ -105,7 +112,14 @@ def train(
         steps_per_epoch = count_steps(len(store), recipe.batch_size, data, recipe.repeats)
         labels = selection.training_labels(recipe, store.paths)
         model, optimizer, state = start_or_resume(
-            recipe, run, data, store, device, world, labels=labels.digest if labels is not None else ""
+            recipe,
+            run,
+            data,
+            store,
+            device,
+            world,
+            labels=labels.digest if labels is not None else "",
+            held_out=held_out_digest(held_out[0].paths, held_out[1]) if held_out is not None else "",
         )
         if world.is_first:
             _say_what_labels(selection, labels, label_table, run)

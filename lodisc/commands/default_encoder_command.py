@@ -9,8 +9,12 @@ from typing import Any
 from encoder.bundle import Bundle
 from encoder.bundle_parts import split_bundle
 from encoder.errors import ConfigError, MissingExtraError
+from encoder.picture_files import would_be_listed
 
 STAGES = ("pack", "train", "evaluate", "export")
+# Folders in --out.
+PACKS, PICTURES, RUN, BUNDLE, PARTS = FOLDERS = ("packs", "pictures", "run", "bundle", "parts")
+PACK_FLAGS = ("sets", "train_gallery", "short_side", "quality", "packs", "pack_mb")
 
 HELP = """\
 Make an encoder from a folder of pictures, in four stages that leave their results in the folder --out:
@@ -60,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     packing.add_argument("--short-side", type=int, metavar="PX", help="default: what the recipe's views are cut from")
     packing.add_argument("--quality", type=int, metavar="Q", help="of WebP, 1 to 100 (default: 90)")
     packing.add_argument("--packs", type=int, metavar="N", help="at most N packs, at the quality that this allows")
-    packing.add_argument("--pack-mb", type=float, default=55, metavar="MB", help="of a pack (default: %(default)s)")
+    packing.add_argument("--pack-mb", type=float, metavar="MB", help="of a pack (default: 55)")
 
     training = parser.add_argument_group("train")
     training.add_argument(
@@ -94,8 +98,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do the stages in order; 130 if training was interrupted, which ends them."""
     _check(args)
+    try:
+        return _run(args)
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename or args.out} cannot be written or read: {error.strerror or error}; see who may, and "
+            "whether the disk has room, or choose another --out"
+        ) from error
+
+
+def _run(args: argparse.Namespace) -> int:
     stages = [stage for stage in STAGES if stage in (args.stages or STAGES)]
-    if "pack" in stages and (args.data is not None or args.stages):
+    if args.data is not None:
         _pack(args)
     if "train" in stages and not _train(args):
         return 130
@@ -110,8 +124,18 @@ def _check(args: argparse.Namespace) -> None:
     wrong = [stage for stage in args.stages if stage not in STAGES]
     if wrong:
         raise ConfigError(f"{wrong[0]} is no stage; the stages are {', '.join(STAGES)}")
+    packs = "pack" in (args.stages or STAGES)
     if "pack" in args.stages and args.data is None:
         raise ConfigError("the stage pack needs pictures; name them with --data DIR")
+    if args.data is not None:
+        if not packs:
+            raise ConfigError("--data is of the stage pack, which is not asked for; add pack, or leave out --data")
+        _require_apart(args.data, args.out)
+    flags = [name for name in PACK_FLAGS if getattr(args, name)]
+    if flags and args.data is None:
+        raise ConfigError(
+            f"--{flags[0].replace('_', '-')} is of the stage pack, which is not done here; name pictures with --data"
+        )
     if args.epochs is not None and args.minutes is not None:
         raise ConfigError("--epochs and --minutes exclude each other: the minutes decide the epochs")
     for name in ("short_side", "quality", "packs", "pack_mb", "epochs", "minutes", "max_mb", "part_mb"):
@@ -124,19 +148,31 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--floor is {args.floor}, expected above 0, at most 1")
 
 
+def _require_apart(data: Path, out: Path) -> None:
+    """See that no picture is where something is written, and nothing is written among the pictures."""
+    if would_be_listed(out, data):
+        raise ConfigError(
+            f"--out {out} lies in --data {data}, and what is written there would be taken for pictures; choose an "
+            "--out elsewhere"
+        )
+    for name in FOLDERS:
+        if data.resolve().is_relative_to((out / name).resolve()):
+            raise ConfigError(f"--data {data} is where --out {out} keeps its {name}; choose another --out")
+
+
 def _pack(args: argparse.Namespace) -> None:
-    packing, packs = _room("training.packing"), args.out / "packs"
+    packing, packs = _room("training.packing"), args.out / PACKS
     recipe = _recipe(args)
     settings = _room("training.pack_sources").PackSettings(
         short_side=args.short_side or _room("training.pictures").stored_side(recipe.image_size),
-        labelled=_room("training.packed_training").reads_labels(recipe),
+        labelled=recipe.reads_labels,
         gallery_is_train=tuple(args.train_gallery),
-        pack_bytes=int(args.pack_mb * 1e6),
+        pack_bytes=int((args.pack_mb or 55) * 1e6),
         max_packs=args.packs,
         quality=args.quality,
     )
     sets = _room("training.picture_sets").find_sets(args.data, args.sets)
-    is_trained_on = (args.out / "run" / "checkpoint.safetensors").is_file()
+    is_trained_on = (args.out / RUN / "checkpoint.safetensors").is_file()
     index = packing.pack_sets(sets, settings, packs, may_replace=not is_trained_on, tell=_tell)
     print(
         f"{packs}: {len(index.packs)} packs, {index.num_bytes / 1e6:.1f} MB; {index.num_train} pictures to train on, "
@@ -148,11 +184,11 @@ def _pack(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> bool:
     """Whether it came to the end."""
     device = _room("training.device").choose_device(args.device)
-    run_dir = args.out / "run"
+    run_dir = args.out / RUN
     result = _room("training.packed_training").train_packs(
         _recipe(args),
-        args.out / "packs",
-        args.out / "pictures",
+        args.out / PACKS,
+        args.out / PICTURES,
         run_dir,
         device=device,
         minutes=args.minutes,
@@ -170,7 +206,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     figures, out = _room("training.figures"), args.out / "figures.json"
     device = _room("training.device").choose_device(args.device)
     document = figures.measure_run(
-        args.out / "run", args.out / "packs", args.out / "pictures", out, device=device, tell=_tell
+        args.out / RUN, args.out / PACKS, args.out / PICTURES, out, device=device, tell=_tell
     )
     for line in figures.figure_lines(document):
         print(line)
@@ -179,7 +215,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    export, bundle_dir = _room("export.default_encoder"), args.out / "bundle"
+    export, bundle_dir = _room("export.default_encoder"), args.out / BUNDLE
     settings = export.BundleSettings(
         name=args.name,
         domain=args.domain,
@@ -190,9 +226,9 @@ def _export(args: argparse.Namespace) -> None:
         max_bytes=int(args.max_mb * 1e6),
     )
     bundle = export.write_default_bundle(
-        args.out / "run",
-        args.out / "packs",
-        args.out / "pictures",
+        args.out / RUN,
+        args.out / PACKS,
+        args.out / PICTURES,
         args.out / "figures.json",
         bundle_dir,
         settings,
@@ -206,7 +242,7 @@ def _export(args: argparse.Namespace) -> None:
             f"  {name}: {method}; verified on {parity.num_pictures} golden pictures (cosine >= {parity.min_cosine:.6f})"
         )
     if args.parts:
-        _split(bundle, args.out / "parts", int(args.part_mb * 1e6))
+        _split(bundle, args.out / PARTS, int(args.part_mb * 1e6))
 
 
 def _split(bundle: Bundle, out: Path, part_bytes: int) -> None:

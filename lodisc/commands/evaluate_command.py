@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from encoder.errors import ConfigError, MissingExtraError
 from encoder.retrieval_by_label import most_confused, per_class
+from lodisc.commands.whole_numbers import whole
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--per-class", action="store_true", help="also print retrieval of each label, hardest first")
     parser.add_argument(
-        "--confusions", type=int, default=0, metavar="N", help="also print the N pairs of labels most often confused"
+        "--confusions", type=whole, default=0, metavar="N", help="also print the N pairs of labels most often confused"
     )
     parser.add_argument("--device", default="auto", help="auto (the GPU if there is one), cpu, cuda ...")
     parser.add_argument("--no-baselines", action="store_true", help="leave out the untrained ViT and the histogram")
@@ -118,7 +120,7 @@ def _as_json(found: dict[str, Any], args: argparse.Namespace, rejected: list[tup
 def _print_tables(found: dict[str, Any], args: argparse.Namespace, rejected: list[tuple[Path, str]]) -> None:
     console = Console()
     protocol = f"gallery {args.gallery}" if args.gallery else "leave one out"
-    table = Table(title=f"{args.source} on {args.data} ({protocol})", title_justify="left")
+    table = Table(title=escape(f"{args.source} on {args.data} ({protocol})"), title_justify="left")
     table.add_column("figure")
     encoder = found["encoder"]
     for method in found:
@@ -150,7 +152,7 @@ def _class_table(results: Any) -> Table:
         table.add_column(column, justify="right")
     for row in per_class(results):
         figures = (f"{value:.3f}" for value in (row.rank_1, row.rank_5, row.mean_average_precision))
-        table.add_row(row.label, str(row.num_queries), *figures)
+        table.add_row(escape(row.label), str(row.num_queries), *figures)
     return table
 
 
@@ -161,7 +163,7 @@ def _confusion_table(results: Any, num_pairs: int) -> Table:
     for column in ("times", "of queries"):
         table.add_column(column, justify="right")
     for one, other, times, num in most_confused(results, num_pairs):
-        table.add_row(one, other, str(times), str(num))
+        table.add_row(escape(one), escape(other), str(times), str(num))
     return table
 
 

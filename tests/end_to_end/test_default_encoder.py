@@ -222,6 +222,8 @@ def test_figures_of_another_checkpoint_are_refused(work, tmp_path, capsys):
         (("--floor", "2"), "--floor is 2.0"),
         (("--recipe", "no-such"), "recipe no-such not found"),
         (("--device", "cuda:7"), "--device cpu"),
+        (("--sets", "cars"), "--sets is of the stage pack, which is not done here; name pictures with --data"),
+        (("train", "--data", "."), "--data is of the stage pack, which is not asked for"),
     ],
 )
 def test_wrong_words_are_one_clear_line_and_exit_code_2(tmp_path, capsys, words, message):
@@ -230,6 +232,42 @@ def test_wrong_words_are_one_clear_line_and_exit_code_2(tmp_path, capsys, words,
     assert err.startswith("lodisc: error: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+def test_nothing_is_written_among_the_pictures_nor_read_where_it_is_written(data, tmp_path, capsys):
+    shutil.copytree(data, tmp_path / "pictures")
+    before = sorted(tmp_path.rglob("*"))
+    for pictures, out, message in (
+        (tmp_path / "pictures", tmp_path / "pictures" / "encoder", "lies in --data"),
+        (tmp_path / "pictures", tmp_path / "pictures", "lies in --data"),
+        (tmp_path / "pictures" / "fields", tmp_path, "keeps its pictures; choose another --out"),
+    ):
+        code, _, err = lodisc(capsys, "--data", pictures, "--out", out, "--recipe", data.parent / "tiny.toml")
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_line(data, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    words = ("--data", data, "--recipe", data.parent / "tiny.toml")
+    code, _, err = lodisc(capsys, *words, "--out", tmp_path / "file" / "encoder")
+    assert code == 2, err
+    assert "file cannot be written or read: " in err.splitlines()[-1] or "encoder" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_packs_of_others_than_the_run_are_refused(work, data, tmp_path, capsys):
+    for name in ("run", "figures.json"):
+        (shutil.copytree if (work / name).is_dir() else shutil.copyfile)(work / name, tmp_path / name)
+    recipe = ("--recipe", data.parent / "tiny.toml")
+    assert main([str(word) for word in ("default-encoder", "pack", "--data", data / "fields", "--out", tmp_path / "p",
+                                        *recipe)]) == 0  # fmt: skip
+    (tmp_path / "p" / "packs").rename(tmp_path / "packs")
+    for stage in ("evaluate", "export"):
+        code, _, err = lodisc(capsys, stage, "--out", tmp_path)
+        assert code == 2
+        assert "was trained on other packs" in err
 
 
 def test_a_recipe_of_another_layout_is_refused_before_packing(data, tmp_path, capsys):

@@ -77,7 +77,8 @@ def test_embedding_attention_and_features_are_timm_s(vit, vit_file):
     torch.testing.assert_close(tokens, features[:, 1:], atol=1e-5, rtol=0)
 
 
-def test_a_timm_model_becomes_a_bundle(vit, tmp_path):
+def test_a_timm_model_becomes_a_bundle(tmp_path):
+    vit = timm_network("test_vit", weights_file(tmp_path, "test_vit"))  # timm's own for tests: 160 pixels, 64 wide
     photos = write_picture_folder(tmp_path / "photos", per_label=1)
     report = export_network(vit, tmp_path / "bundle", ExportOptions(pictures=photos))
     assert report.parity["fp32"].max_difference <= 1e-5

@@ -205,9 +205,15 @@ def test_other_packs_are_replaced_unless_a_run_was_trained_on_them(data, tmp_pat
     packs = tmp_path / "packs"
     pack(data, packs)
     sets, settings = find_sets(data), PackSettings(short_side=40)
-    with pytest.raises(ConfigError, match="the run beside it was trained on; choose another --out"):
+    refused = "the run beside it was trained on some; choose another --out"
+    with pytest.raises(ConfigError, match=refused):
         pack_sets(sets, settings, packs, may_replace=False)
     assert read_index(packs).short_side == 48
+    damaged = packs / read_index(packs).packs[0].file
+    damaged.write_bytes(damaged.read_bytes()[:600])
+    with pytest.raises(ConfigError, match=refused):
+        pack_sets(sets, settings, packs, may_replace=False)
+    assert pack_sets(sets, PackSettings(short_side=48), packs, may_replace=False) == read_index(packs)
     assert pack_sets(sets, settings, packs).short_side == 40
     told = []
     assert pack_sets(sets, settings, packs, may_replace=False, tell=told.append).short_side == 40
@@ -218,7 +224,7 @@ def test_test_pictures_that_are_trained_on_are_counted(data, tmp_path, caplog):
     """By their content, whatever they are called and whichever set trains on them; what cannot be read has none."""
     asia = write_set(tmp_path / "asia", {"Okapi": (200, 50, 140), "Saiga": (140, 150, 60)})
     asia.rename(data / "asia")
-    pack(data, tmp_path / "apart")
+    assert pack(data, tmp_path / "apart").num_trained_too == 0
     assert "trained on" not in caplog.text
     shared = {
         "africa/test/Okapi/x.png": "africa/train/Okapi/Oka-0.png",
@@ -228,7 +234,7 @@ def test_test_pictures_that_are_trained_on_are_counted(data, tmp_path, caplog):
         shutil.copy(data / train, data / test)
     for part in ("train", "test"):
         (data / "asia" / part / "Okapi" / "gone.png").symlink_to("nowhere.png")
-    pack(data, tmp_path / "packs")
+    assert pack(data, tmp_path / "packs").num_trained_too == 2
     first = data / "africa" / "test" / "Okapi" / "x.png"
     assert (
         f"2 of 28 test pictures are trained on too (the first: {first}, as {data / 'africa/train/Okapi/Oka-0.png'})"
@@ -306,3 +312,60 @@ def test_the_quality_is_estimated_part_by_part(tmp_path):
     index = pack(data, tmp_path / "packs", told.append, pack_bytes=220_000, max_packs=2)
     assert [len(index.of(part)) for part in ("train", "test")] == [1, 1]
     assert sum(line.startswith("encoding") for line in told) == 1  # the estimate was right at once
+
+
+def test_packs_from_before_shared_pictures_were_counted_are_read(data, tmp_path):
+    pack(data, tmp_path / "packs")
+    path = tmp_path / "packs" / "packs.json"
+    document = json.loads(path.read_text())
+    del document["num_trained_too"]
+    path.write_text(json.dumps(document))
+    assert read_index(tmp_path / "packs").num_trained_too is None
+
+
+def test_a_folder_of_something_else_is_never_replaced(data, tmp_path):
+    """Originals in a folder that is named as one of ours are the only ones that there are."""
+    pack(data, tmp_path / "packs")
+    for place in (data / "africa", data):
+        before = sorted(data.rglob("*"))
+        with pytest.raises(ConfigError, match="holds something else than unpacked packs; choose another --out"):
+            unpack(tmp_path / "packs", "train", place)
+        with pytest.raises(ConfigError, match="holds something else than packs; choose another --out"):
+            pack(data, place)
+        assert sorted(data.rglob("*")) == before
+
+
+def test_a_killed_unpacking_or_packing_is_done_again_and_leaves_nothing(data, tmp_path):
+    pack(data, tmp_path / "packs")
+    names = sorted(path.name for path in unpack(tmp_path / "packs", "train", tmp_path / "out").iterdir())
+    (tmp_path / "out" / "train.json").write_text("[]")  # as while it unpacks
+    (tmp_path / "out" / "train" / names[0]).unlink()
+    for orphan in (tmp_path / "out" / ".train", tmp_path / ".packs.new"):
+        orphan.mkdir()
+        (orphan / "half").write_text("")
+    assert sorted(path.name for path in unpack(tmp_path / "packs", "train", tmp_path / "out").iterdir()) == names
+    pack(data, tmp_path / "packs", short_side=40)
+    assert not list(tmp_path.rglob("half"))
+
+
+def test_a_long_and_narrow_picture_is_packed_as_large_as_webp_can(tmp_path):
+    write_set(tmp_path / "data" / "africa")
+    path = tmp_path / "data" / "africa" / "train" / "Okapi" / "strip.png"
+    Image.new("RGB", (17_000, 50), (9, 90, 200)).save(path)
+    assert pack(tmp_path / "data", tmp_path / "packs").num_left_out == 0
+    sizes = {size(one) for one in unpack(tmp_path / "packs", "train", tmp_path / "out").iterdir()}
+    assert sizes == {(64, 48), (16_320, 48)}
+
+
+def test_sets_of_unequal_depth_are_refused_where_labels_are_read(data, tmp_path):
+    write_set(tmp_path / "other" / "asia", {"Saiga": (140, 150, 60)})
+    (tmp_path / "other" / "asia").rename(data / "asia")
+    with pytest.raises(ConfigError, match="2 folders deep in africa/train and 1 in asia/train, so asia would have"):
+        pack(data, tmp_path / "packs", labelled=True)
+    assert pack(data, tmp_path / "packs").labelled is False
+
+
+def test_pictures_of_a_hidden_folder_are_not_hidden_in_packs(tmp_path):
+    write_set(tmp_path / ".set")
+    pack(tmp_path / ".set", tmp_path / "packs")
+    assert len(list_split(unpack(tmp_path / "packs", "train", tmp_path / "out")).paths) == 15

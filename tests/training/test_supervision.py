@@ -274,7 +274,7 @@ def test_labels_lower_the_supervised_loss_of_pictures_not_trained_on():
 def card(run, bundle, **options):
     """The page of a bundle of `run`; all but what training says of itself is another bundle's."""
     network = run_network(run, **options)
-    return model_card(replace(load_manifest(bundle), recipe=network.recipe, trained_on=network.trained_on))
+    return model_card(replace(load_manifest(bundle), trained_on=network.trained_on), labels=network.labels)
 
 
 def test_recipe_log_report_checkpoint_and_card_say_that_labels_were_read(nested, tmp_path, caplog, tiny_bundle):
@@ -317,6 +317,25 @@ def test_the_sentence():
     )
     assert labels_sentence({"supervision": "none", "init": "a/vit.pth"}).startswith(
         "no label was read; whether its initial"
+    )
+
+
+def test_the_sentence_knows_the_stages_before():
+    """Of three stages, the first says what the weights began from, and any may have read labels."""
+    plain, init = {"supervision": "none", "init": ""}, {"supervision": "none", "init": "one/run"}
+    assert (
+        labels_sentence(init, [{"recipe": plain}, {"recipe": init}]) == "no label was read; no earlier stage read any"
+    )
+    supervised = {**init, "supervision": "labels", "rank_weights": [1.0]}
+    assert labels_sentence(init, [{"recipe": plain}, {"recipe": supervised}]) == (
+        "no label was read; an earlier stage read labels"
+    )
+    assert labels_sentence(init, [{"recipe": {**plain, "init": "a/vit.pth"}}, {"recipe": init}]) == (
+        "no label was read; no earlier stage read any; "
+        "whether its initial weights (vit.pth) saw any is not in its recipe"
+    )
+    assert labels_sentence(supervised, [{"recipe": plain}]) == (
+        "trained with labels (rank weights 1); no earlier stage read any"
     )
 
 
