@@ -131,11 +131,6 @@ def _check(args: argparse.Namespace) -> None:
         if not packs:
             raise ConfigError("--data is of the stage pack, which is not asked for; add pack, or leave out --data")
         _require_apart(args.data, args.out)
-    flags = [name for name in PACK_FLAGS if getattr(args, name)]
-    if flags and args.data is None:
-        raise ConfigError(
-            f"--{flags[0].replace('_', '-')} is of the stage pack, which is not done here; name pictures with --data"
-        )
     if args.epochs is not None and args.minutes is not None:
         raise ConfigError("--epochs and --minutes exclude each other: the minutes decide the epochs")
     for name in ("short_side", "quality", "packs", "pack_mb", "epochs", "minutes", "max_mb", "part_mb"):
@@ -146,6 +141,11 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--quality is {args.quality}, expected 1 to 100")
     if not 0 < args.floor <= 1:
         raise ConfigError(f"--floor is {args.floor}, expected above 0, at most 1")
+    flags = [name for name in PACK_FLAGS if getattr(args, name)]
+    if flags and args.data is None:
+        raise ConfigError(
+            f"--{flags[0].replace('_', '-')} is of the stage pack, which is not done here; name pictures with --data"
+        )
 
 
 def _require_apart(data: Path, out: Path) -> None:
