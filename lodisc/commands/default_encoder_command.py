@@ -10,6 +10,7 @@ from encoder.bundle import Bundle
 from encoder.bundle_parts import split_bundle
 from encoder.errors import ConfigError, MissingExtraError
 from encoder.picture_files import would_be_listed
+from encoder.shell_words import path_word
 
 STAGES = ("pack", "train", "evaluate", "export")
 # Folders in --out.
@@ -247,7 +248,7 @@ def _export(args: argparse.Namespace) -> None:
 
 def _split(bundle: Bundle, out: Path, part_bytes: int) -> None:
     parts = split_bundle(bundle, out, part_bytes, overwrite=True)
-    print(f"{out}: {len(parts.parts)} parts; lodisc bundle join {out} --out BUNDLE puts them together")
+    print(f"{out}: {len(parts.parts)} parts; lodisc bundle join {path_word(out)} --out BUNDLE puts them together")
 
 
 def _recipe(args: argparse.Namespace) -> Any:
