@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.errors import InputError
+from encoder.errors import IdTakenError, InputError
 from encoder.manifest import Preprocessing
 from encoder.preprocessing import decode_picture, preprocess
 from index.catalogue import Catalogue
@@ -61,10 +61,28 @@ class Engine(Protocol):
         """
 
 
-def prepared_if_known(catalogue: Catalogue, facts: PictureFacts, content_hash: str) -> Prepared | None:
-    """What becomes of a picture whose content the catalogue has; None if it has to be encoded."""
+def prepared_if_known(
+    catalogue: Catalogue, facts: PictureFacts, content_hash: str, *, keep_taken: bool = False
+) -> Prepared | None:
+    """What becomes of a picture whose content the catalogue has; None if it has to be encoded.
+
+    Args:
+        catalogue: asked.
+        facts: of the picture.
+        content_hash: of its file.
+        keep_taken: an item with its id, of another place and another content, is not to be replaced.
+
+    Raises:
+        IdTakenError: there is such an item, and `keep_taken` was said.
+    """
     known = catalogue.get(facts.id)
     same_content = known is not None and known.content_hash == content_hash
+    if keep_taken and known is not None and not same_content and _file(known.source) != _file(printable(facts.location)):
+        raise IdTakenError(
+            f"{facts.location} has the id {facts.id!r} of another picture, {known.source or 'of no known place'}, which "
+            "is kept; give the ids of this source another beginning: lodisc index add CATALOGUE --images SOURCE --prefix "
+            "TEXT; or, if it is to be replaced, remove that item first: lodisc index remove CATALOGUE ID"
+        )
     if known is not None and same_content and _is_as(known, facts):
         return Prepared(facts, "unchanged")
     stored = catalogue.by_content(content_hash)
@@ -76,6 +94,12 @@ def prepared_if_known(catalogue: Catalogue, facts: PictureFacts, content_hash: s
 def _place(location: str) -> str:
     """Where a picture is, without the query of a URL: signed ones are new each time, and are no other place."""
     return re.sub(r"\?[^#]*", "", location) if is_url(location) else location
+
+
+def _file(location: str) -> str:
+    """The place without the row of a Parquet file: its rows may be others once some were put in or taken out."""
+    place = _place(location)
+    return re.sub(r"(?<=\.parquet)#\d+$", "", place, flags=re.IGNORECASE)
 
 
 def pixels_and_thumbnail(data: bytes, preprocessing: Preprocessing) -> tuple[NDArray[np.uint8], bytes]:

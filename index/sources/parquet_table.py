@@ -80,6 +80,7 @@ class ParquetSource:
 
     def _check_ids(self) -> None:
         """No id is there twice; what can be read of it is little, so all of it is read before a run begins."""
+        self._check_names()
         with DiskMap() as places:
             for shard in self._shards:
                 try:
@@ -96,6 +97,18 @@ class ParquetSource:
                 except (pa.ArrowException, OSError) as error:
                     raise SourceError(f"{shard} is damaged: {_line(error)}") from error
 
+    def _check_names(self) -> None:
+        """No two shards of one name where ids are made of names and numbers of rows."""
+        first: dict[str, str] = {}
+        for shard in self._shards:
+            earlier = first.setdefault(name_of(shard), shard)
+            if earlier != shard and not (_has_ids(earlier) and _has_ids(shard)):
+                raise SourceError(
+                    f"{self.location}: {earlier} and {shard} have one name and no column id or path, so their rows "
+                    "would have the same ids: give the tables a column id, or take them in one by one: lodisc index add "
+                    "CATALOGUE --images SOURCE --prefix TEXT"
+                )
+
     def _rows(self, shard: str, *, ids_only: bool = False) -> Iterator[tuple[int, dict[str, Any], dict[str, str]]]:
         """Of every row its number, from 0, its cells by column, and of those that cannot be read why not."""
         # With a buffer and no reading ahead, no more than a page of each column is in memory.
@@ -103,8 +116,8 @@ class ParquetSource:
             schema = parquet.schema_arrow
             columns, names = _readable(shard, schema, warn=not ids_only), _class_names(schema)
             if ids_only:
-                columns = [column for column in ("id", "path", f"{IMAGE}.path") if _has(schema, column)]
-            if not columns:  # neither id nor path: ids are numbers of rows, which cannot be twice
+                columns = _id_columns(schema)
+            if not columns:  # ids are the shard's name, which `_check_names` has seen to, and the numbers of rows
                 return
             rows_at_a_time = 4096 if ids_only else ROWS_AT_A_TIME
             number = 0
@@ -177,6 +190,15 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _holds_bytes(kind.value_type)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _has_ids(shard: str) -> bool:
+    with opened(shard) as file, pq.ParquetFile(file) as parquet:
+        return bool(_id_columns(parquet.schema_arrow))
+
+
+def _id_columns(schema: pa.Schema) -> list[str]:
+    return [column for column in ("id", "path", f"{IMAGE}.path") if _has(schema, column)]
 
 
 def _has(schema: pa.Schema, column: str) -> bool:

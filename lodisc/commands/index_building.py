@@ -21,6 +21,8 @@ from index.estimate import Estimate, estimate
 from index.open_catalogue import open_catalogue
 from index.ranks import read_ranks
 from index.rejected import REJECTED_NAME
+from index.sources.picture import Source
+from index.sources.prefixed import PrefixedSource
 from index.sources.reading import read_source
 from index.store_file import read_store
 from index.watch import FolderWatch, watch
@@ -55,8 +57,13 @@ it; put a copy of the folder on each machine that asks. The token of the server 
 ADD_HELP = """\
 Add the pictures of another source; nothing that is there already is removed.
 
+Ids are paths relative to a source, so two sources may have the same ones. An item from another place is not replaced by
+another picture with its id: that one is listed in CATALOGUE/rejected.csv. --prefix gives all ids of the source another
+beginning, so that both stay; give the same one whenever that source is added again.
+
 examples:
   lodisc index add catalogue/ --images more-photos/
+  lodisc index add catalogue/ --images day2/ --prefix day2/
   lodisc index add catalogue/ --images photos.csv --bundle where-it-is-now/
 """
 
@@ -89,6 +96,9 @@ def add_add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `add`."""
     _add_source_arguments(parser)
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
+    parser.add_argument(
+        "--prefix", default="", metavar="TEXT", help="put before every id of the source, as in day2/ (default: nothing)"
+    )
 
 
 def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +156,7 @@ def run_build(args: argparse.Namespace) -> int:
 def run_add(args: argparse.Namespace) -> int:
     """Add the pictures of another source."""
     with open_catalogue(args.catalogue) as catalogue:
-        source = read_source(args.images, args.ranks or catalogue.ranks)
+        source: Source = PrefixedSource(read_source(args.images, args.ranks or catalogue.ranks), args.prefix)
         bundle = catalogue.find_bundle(args.bundle)
         with engine(args) as fill:
             wish(args, catalogue)
@@ -248,6 +258,11 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
     if report.rejected:
         location, reason = report.rejected[0]
         print(f"rejected: see {args.catalogue / REJECTED_NAME} (first: {location}: {reason})")
+    if report.num_id_taken:
+        print(
+            f"{report.num_id_taken} of those have the id of an item from another place, which is kept: "
+            "`lodisc index add` takes them in under other ids with --prefix TEXT"
+        )
     if report.incomplete:
         sys.stderr.write("a part of the source could not be read; run it again once that is mended\n")
     if report.not_in_source:
