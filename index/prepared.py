@@ -77,11 +77,16 @@ def prepared_if_known(
     """
     known = catalogue.get(facts.id)
     same_content = known is not None and known.content_hash == content_hash
-    if keep_taken and known is not None and not same_content and _file(known.source) != _file(printable(facts.location)):
+    if (
+        keep_taken
+        and known is not None
+        and not same_content
+        and _file(known.source) != _file(printable(facts.location))
+    ):
         raise IdTakenError(
-            f"{facts.location} has the id {facts.id!r} of another picture, {known.source or 'of no known place'}, which "
-            "is kept; give the ids of this source another beginning: lodisc index add CATALOGUE --images SOURCE --prefix "
-            "TEXT; or, if it is to be replaced, remove that item first: lodisc index remove CATALOGUE ID"
+            f"{facts.location} has the id {facts.id!r} of another picture, {known.source or 'of no known place'}, "
+            "which is kept; give the ids of this source another beginning: lodisc index add CATALOGUE --images SOURCE "
+            "--prefix TEXT; or, if it is to be replaced, remove that item first: lodisc index remove CATALOGUE ID"
         )
     if known is not None and same_content and _is_as(known, facts):
         return Prepared(facts, "unchanged")

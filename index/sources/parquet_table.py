@@ -105,8 +105,8 @@ class ParquetSource:
             if earlier != shard and not (_has_ids(earlier) and _has_ids(shard)):
                 raise SourceError(
                     f"{self.location}: {earlier} and {shard} have one name and no column id or path, so their rows "
-                    "would have the same ids: give the tables a column id, or take them in one by one: lodisc index add "
-                    "CATALOGUE --images SOURCE --prefix TEXT"
+                    "would have the same ids: give the tables a column id, or take them in one by one: "
+                    "lodisc index add CATALOGUE --images SOURCE --prefix TEXT"
                 )
 
     def _rows(self, shard: str, *, ids_only: bool = False) -> Iterator[tuple[int, dict[str, Any], dict[str, str]]]:

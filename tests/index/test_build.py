@@ -386,7 +386,7 @@ def day(tmp_path, name, kind, seed):
         (folder / "IMG_0.png").write_bytes(data)
         return folder
     if kind == "tar":
-        write_tar(folder / "0.tar", {"IMG_0.png": data})
+        write_tar(folder / "0.tar", [("IMG_0.png", data)])
         return folder / "0.tar"
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = [{"id": "IMG_0.png", "image": data}]
