@@ -9,6 +9,7 @@ from pathlib import Path
 from encoder.errors import BundleCorruptError, BundleError, BundleNotFoundError
 from encoder.manifest import GOLDEN_NAME, MANIFEST_NAME, Manifest, Variant, id_of, load_manifest, save_manifest
 from encoder.own_folder import is_foreign, replace_folder
+from encoder.shell_words import path_word
 
 
 class Bundle:
@@ -36,8 +37,8 @@ class Bundle:
             path.stat()
         except FileNotFoundError as error:
             raise BundleNotFoundError(
-                f"bundle {path} does not exist; `lodisc export RUN --out {path}` writes one, and the project's own are "
-                "in the folder bundles/ of its checkout"
+                f"bundle {path} does not exist; `lodisc export RUN --out {path_word(path)}` writes one, and the "
+                "project's own are in the folder bundles/ of its checkout"
             ) from error
         except (OSError, ValueError) as error:  # too long, below a file, a null byte, no permission
             raise BundleNotFoundError(f"bundle {str(path)!r} cannot be opened: {error}") from error

@@ -17,6 +17,7 @@ from encoder.bundle import Bundle, require_free, write_bundle
 from encoder.errors import BundleCorruptError, BundleError, BundleNotFoundError, ConfigError, ManifestError
 from encoder.manifest import MANIFEST_NAME, load_manifest
 from encoder.own_folder import replace_folder
+from encoder.shell_words import path_word
 from encoder.strict_json import read_typed
 
 INDEX_NAME = "parts.json"
@@ -116,7 +117,7 @@ def _read_parts(folder: Path) -> Parts:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleNotFoundError(
-            f"{folder} holds no {INDEX_NAME}; `lodisc bundle split BUNDLE --out {folder}` writes parts"
+            f"{folder} holds no {INDEX_NAME}; `lodisc bundle split BUNDLE --out {path_word(folder)}` writes parts"
         ) from error
     except (OSError, ValueError) as error:
         raise BundleCorruptError(f"{path} cannot be read ({error}); copy it again") from error

@@ -15,6 +15,7 @@ from typing import Any
 
 from encoder.errors import BundleNotFoundError, ManifestError
 from encoder.manifest_upgrade import from_version_1
+from encoder.shell_words import path_word
 from encoder.strict_json import read_typed
 
 MANIFEST_NAME = "manifest.json"
@@ -225,7 +226,8 @@ def load_manifest(folder: Path) -> Manifest:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleNotFoundError(
-            f"{folder} is not a bundle: it has no {MANIFEST_NAME}; `lodisc export RUN --out {folder}` writes one"
+            f"{folder} is not a bundle: it has no {MANIFEST_NAME}; "
+            f"`lodisc export RUN --out {path_word(folder)}` writes one"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} cannot be read: {error}") from error

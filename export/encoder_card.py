@@ -145,7 +145,7 @@ def _limits(document: dict[str, Any]) -> Iterator[str]:
     run = document["run"]
     if run["step"] < run["num_steps"]:
         yield f"- Training was not finished: {run['step']} of {run['num_steps']} steps."
-    first = document["training"].get("earlier", [document])[0]
+    first = (document["training"].get("earlier") or [document])[0]
     if first["recipe"]["init"]:
         yield "- What its initial weights were trained on is not known here."
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 from encoder.errors import ConfigError
 from encoder.manifest import OUTPUTS, Pruning
+from encoder.shell_words import path_word
 from export.network import Network
 from export.serving_graph import ServingGraph
 from training.checkpoint import RunState, build_model, load_encoder
@@ -60,7 +61,9 @@ def published_network(weights: str, settings: Mapping[str, Any]) -> tuple[Networ
         ConfigError: it cannot be read, or is of another architecture; the message names the flags that mend it.
     """
     if is_run(weights):
-        raise ConfigError(f"{weights} is of a run of lodisc train; export it by `lodisc export {weights} --out BUNDLE`")
+        raise ConfigError(
+            f"{weights} is of a run of lodisc train; export it by `lodisc export {path_word(weights)} --out BUNDLE`"
+        )
     recipe = recipe_from_values({**settings, "init": weights}, "--init")
     if recipe.stem != "patch" or any(part in recipe.feature for part in ("projector", "predictor")):
         raise ConfigError("published weights have a patch stem and the features cls and mean, or both joined by +")

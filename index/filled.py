@@ -12,6 +12,7 @@ from typing import Self
 from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, EncoderMismatchError
 from encoder.manifest import Manifest, manifest_document, parse_manifest
+from encoder.shell_words import path_word
 from index.text import printable
 
 
@@ -76,8 +77,8 @@ class Filled:
         if encoder_id is not None and encoder_id != self.manifest.id:
             raise EncoderMismatchError(
                 f"catalogue {self.name} was filled by encoder {self.manifest.id} ({self.manifest.name}), "
-                f"not by {encoder_id}; open it with --bundle {self.bundle_path}, or fill it anew: "
-                f"lodisc index build {self.name} --images SOURCE --bundle BUNDLE --fresh",
+                f"not by {encoder_id}; open it with --bundle {path_word(self.bundle_path)}, or fill it anew: "
+                f"lodisc index build {path_word(self.name)} --images SOURCE --bundle BUNDLE --fresh",
                 detail={"found": self.manifest.id, "expected": encoder_id},
             )
 
@@ -99,7 +100,7 @@ class Filled:
             raise EncoderMismatchError(
                 f"catalogue {self.name} was filled by encoder {self.manifest.id} ({self.manifest.name}), bundle {path} "
                 f"is {bundle.manifest.id}; name the right one with --bundle, or fill it anew: "
-                f"lodisc index build {self.name} --images SOURCE --bundle {path} --fresh",
+                f"lodisc index build {path_word(self.name)} --images SOURCE --bundle {path_word(path)} --fresh",
                 detail={"found": self.manifest.id, "expected": bundle.manifest.id},
             )
         return bundle
@@ -115,8 +116,9 @@ class Filled:
         if not bundle.comparable(variant, self.variant):
             raise EncoderMismatchError(
                 f"catalogue {self.name} was filled by variant {self.variant}, which sees other patches than {variant}: "
-                f"their embeddings differ; leave --variant out, or fill it anew: lodisc index build {self.name} "
-                f"--images SOURCE --bundle {bundle.path} --variant {variant} --fresh",
+                f"their embeddings differ; leave --variant out, or fill it anew: "
+                f"lodisc index build {path_word(self.name)} --images SOURCE --bundle {path_word(bundle.path)} "
+                f"--variant {variant} --fresh",
                 detail={"found": self.variant, "expected": variant},
             )
         return variant

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from encoder.errors import CatalogueError
+from encoder.shell_words import path_word
 from index.faults import database_faults
 from index.schema import connect
 from index.snapshot import ANN_DIR, Snapshot, load_snapshot, newest_snapshot
@@ -174,7 +175,9 @@ def _newest_whole(path: Path, dim: int) -> Snapshot | None:
 
 
 def _warn(path: Path, fault: SnapshotDamagedError) -> None:
-    logger.warning("%s; searching the database itself until `lodisc index compact %s` has built another", fault, path)
+    logger.warning(
+        "%s; searching the database itself until `lodisc index compact %s` has built another", fault, path_word(path)
+    )
 
 
 def _changed(path: Path) -> int:

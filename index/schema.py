@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from encoder.errors import CatalogueCorruptError, CatalogueError, CatalogueNotFoundError, SchemaVersionError
+from encoder.shell_words import path_word
 from index.faults import database_faults
 
 DATABASE_NAME = "catalogue.sqlite"
@@ -61,7 +62,7 @@ def connect(path: Path) -> sqlite3.Connection:
     if not database.is_file():
         raise CatalogueNotFoundError(
             f"{path} is not a catalogue: it has no {DATABASE_NAME}; "
-            f"`lodisc index build {path} --images SOURCE --bundle BUNDLE` makes one"
+            f"`lodisc index build {path_word(path)} --images SOURCE --bundle BUNDLE` makes one"
         )
     with database_faults(path):
         connection = _open(database)
@@ -75,7 +76,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise CatalogueCorruptError(
             f"{database} is not a catalogue's database; if nothing else needs it, fill the catalogue anew: "
-            f"lodisc index build {path} --images SOURCE --bundle BUNDLE --fresh"
+            f"lodisc index build {path_word(path)} --images SOURCE --bundle BUNDLE --fresh"
         )
     return connection
 

@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 
 from encoder.errors import CatalogueError, ConfigError
+from encoder.shell_words import path_word
 from index.ann_candidates import FLAT, train_and_fill
 from index.ann_choice import LEAST_APPROXIMATE, choose
 from index.ann_search import Selection, candidates_of_all
@@ -81,7 +82,7 @@ def build_snapshot(
     except (OSError, RuntimeError) as error:  # FAISS tells of a full disk with a RuntimeError
         raise CatalogueError(
             f"the snapshot in {ann} cannot be written ({str(error).splitlines()[0]}); no item is lost: "
-            f"see whether the disk is full, then run `lodisc index compact {catalogue}`"
+            f"see whether the disk is full, then run `lodisc index compact {path_word(catalogue)}`"
         ) from error
     return info
 

@@ -113,7 +113,8 @@ class SqliteCatalogue(Filled):
                 meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         finally:
             connection.close()
-        catalogue = cls(path, meta)
+        with database_faults(path):
+            catalogue = cls(path, meta)
         try:
             catalogue.check_encoder(encoder_id)
         except BaseException:

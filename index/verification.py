@@ -12,6 +12,7 @@ from pathlib import Path
 
 from encoder.errors import CatalogueCorruptError
 from encoder.manifest import parse_manifest
+from encoder.shell_words import path_word
 from index.answers.local_check import check_local
 from index.following import reading
 from index.locks import COMPACTION_LOCK, looking
@@ -96,14 +97,14 @@ def _look(path: Path, tell: Tell) -> Report:
         return _damaged(path, database, "BUNDLE")
     checks = (*checks, local) if local is not None else checks
     for check in checks:
-        check.remedy = f"lodisc index verify {path} --repair"
+        check.remedy = f"lodisc index verify {path_word(path)} --repair"
     report = Report(checks)
     for name in ("embeddings", "thumbnails"):
         report.of(name).remedy = (
-            f"lodisc index verify {path} --repair --source SOURCE --bundle BUNDLE, where its picture and the encoder "
-            f"are now; where the picture is gone: lodisc index remove {path} ID"
+            f"lodisc index verify {path_word(path)} --repair --source SOURCE --bundle BUNDLE, where its picture and "
+            f"the encoder are now; where the picture is gone: lodisc index remove {path_word(path)} ID"
         )
-    report.of("hashes").remedy = f"lodisc index build {path} --images SOURCE --bundle {bundle_path}"
+    report.of("hashes").remedy = f"lodisc index build {path_word(path)} --images SOURCE --bundle {bundle_path}"
     return report
 
 
@@ -112,7 +113,7 @@ def _damaged(path: Path, database: Check, bundle_path: str) -> Report:
     database.note = "nothing else was looked at: what a damaged database says cannot be relied on"
     database.remedy = (
         f"restore a copy of {path / DATABASE_NAME}; without one, fill it anew: "
-        f"lodisc index build {path} --images SOURCE --bundle {bundle_path} --fresh"
+        f"lodisc index build {path_word(path)} --images SOURCE --bundle {bundle_path} --fresh"
     )
     return Report((database,))
 
@@ -162,8 +163,8 @@ def check_pictures(path: Path, source: Source | None, threads: int, tell: Tell) 
             f"{not_looked_at} could not be looked for (the first: {reason}); where pictures have moved: --source SOURCE"
         )
     there.note = "; ".join(notes) or None
-    build = f"lodisc index build {path} --images SOURCE --bundle {bundle_path}"
-    there.remedy = f"lodisc index remove {path} ID; if all items are of one SOURCE: {build} --prune"
+    build = f"lodisc index build {path_word(path)} --images SOURCE --bundle {bundle_path}"
+    there.remedy = f"lodisc index remove {path_word(path)} ID; if all items are of one SOURCE: {build} --prune"
     same.remedy = build
     return there, same
 
@@ -201,4 +202,4 @@ def _bundle_path(connection: sqlite3.Connection) -> str:
         found = connection.execute("SELECT value FROM meta WHERE key = 'bundle_path'").fetchone()
     except sqlite3.DatabaseError:  # of a damaged database, which is what is told then
         return "BUNDLE"
-    return "BUNDLE" if found is None else str(found[0])
+    return "BUNDLE" if found is None else path_word(found[0])

@@ -32,9 +32,9 @@ from index.verification_findings import Report
 from index.verification_pictures import Found, Wanted, find_pictures
 from index.verification_truth import (
     CHANGE_FAULTS,
-    DOCUMENT_FAULTS,
     ORPHANS,
     Tell,
+    document_faults,
     lengths_of,
     only_in_indexes,
     sqlite_faults,
@@ -115,7 +115,7 @@ def _note_changes(connection: sqlite3.Connection, moves: dict[int, int]) -> None
 
 
 def _empty_documents(connection: sqlite3.Connection, report: Report, moves: dict[int, int]) -> None:
-    for row, _, column in connection.execute(DOCUMENT_FAULTS).fetchall():
+    for row, _, column in list(document_faults(connection)):
         if row not in moves:  # once where both are faulty
             moves[row] = move(connection, row)
         connection.execute(f"UPDATE item SET {column} = '{{}}' WHERE row = ?", (moves[row],))

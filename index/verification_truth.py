@@ -31,11 +31,15 @@ SELECT row, SUM(live), SUM(added), SUM(removed) FROM (
     UNION ALL SELECT row, 0, kind = 'add', kind = 'remove' FROM change
 ) GROUP BY row HAVING CASE WHEN SUM(live) THEN SUM(added) = 0 OR SUM(removed) > 0 ELSE SUM(removed) = 0 END
 """
-DOCUMENT_FAULTS = """
-SELECT row, id, column FROM (
-    SELECT row, id, 'labels' AS column, labels AS document FROM item WHERE deleted = 0
-    UNION ALL SELECT row, id, 'metadata', metadata FROM item WHERE deleted = 0
-) WHERE CASE WHEN json_valid(document) THEN json_type(document) <> 'object' ELSE TRUE END
+# The documents as bytes, because SQLite takes texts that are no UTF-8 for valid too; id and source as texts, because
+# damage of these cannot be mended: reading them fails then, as that of a damaged database.
+DOCUMENTS = """
+SELECT row, id, source, CAST(document AS BLOB), column,
+    CASE WHEN json_valid(document) THEN json_type(document) = 'object' ELSE FALSE END
+FROM (
+    SELECT row, id, source, 'labels' AS column, labels AS document FROM item WHERE deleted = 0
+    UNION ALL SELECT row, id, source, 'metadata', metadata FROM item WHERE deleted = 0
+)
 """
 HASH_FAULTS = """
 SELECT row, id, content_hash FROM item
@@ -147,9 +151,24 @@ def check_changes(connection: sqlite3.Connection) -> Check:
 def check_documents(connection: sqlite3.Connection) -> Check:
     """Labels and metadata can be read."""
     check = Check(name="documents", promise="labels and metadata are JSON objects", looked_at=_count_live(connection))
-    for row, item_id, column in connection.execute(DOCUMENT_FAULTS):
+    for row, item_id, column in document_faults(connection):
         check.add(f"the {column} of {item_id!a}", row)
     return check
+
+
+def document_faults(connection: sqlite3.Connection) -> Iterator[tuple[int, str, str]]:
+    """Row, id and column of labels and metadata that are no JSON object, or no UTF-8."""
+    for row, item_id, _, document, column, is_object in connection.execute(DOCUMENTS):
+        if not is_object or not _is_utf8(document):
+            yield row, item_id, column
+
+
+def _is_utf8(document: bytes) -> bool:
+    try:
+        document.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def check_hashes(connection: sqlite3.Connection) -> Check:

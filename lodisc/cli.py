@@ -8,13 +8,13 @@ imported only when its name is on the command line, so that `lodisc search` neve
 """
 
 import argparse
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
 
 from encoder.errors import LodiscError
+from lodisc.parser import Parser
 
 # Listed by hand, with the line that `lodisc --help` shows, so that help needs no import.
 COMMANDS = {
@@ -52,19 +52,6 @@ class Command(Protocol):
 
     def run(self, args: argparse.Namespace) -> int:
         """Do the work and return the exit code."""
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that names the choice which was probably meant; its subcommands are of this kind too."""
-
-    def _check_value(self, action: argparse.Action, value: object) -> None:
-        try:
-            super()._check_value(action, value)
-        except argparse.ArgumentError as error:
-            near = difflib.get_close_matches(str(value), [str(choice) for choice in action.choices or ()], n=1)
-            if near:
-                raise argparse.ArgumentError(action, f"{error.message}; did you mean {near[0]}?") from error
-            raise
 
 
 def load_command(name: str) -> Command:
@@ -110,9 +97,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"lodisc: error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("lodisc: interrupted\n")
-        return 130
+        return _interrupted()
+    except ImportError as error:
+        if not _came_of_interrupt(error):
+            raise
+        return _interrupted()
     except BrokenPipeError:
         # The reader went away (`lodisc ... | head`): nothing is wrong, and Python must not complain at exit.
         sys.stderr.close()
         return 0
+
+
+def _interrupted() -> int:
+    sys.stderr.write("lodisc: interrupted\n")
+    return 130
+
+
+def _came_of_interrupt(error: BaseException) -> bool:
+    """Whether Ctrl-C came while a compiled module was imported: that makes an ImportError of it."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, KeyboardInterrupt):
+        reason = reason.__cause__ or reason.__context__
+    return reason is not None

@@ -19,6 +19,7 @@ def read_facts(labels: object, metadata: object) -> tuple[dict[str, str], dict[s
         RequestError: they are not.
     """
     read_labels = _object("labels", labels, (str,))
+    _check_labels(read_labels)
     read_metadata = _object("metadata", metadata, (str, int, float))
     _check_names(read_labels, read_metadata)
     return read_labels, read_metadata
@@ -30,6 +31,8 @@ def _object(name: str, value: object, types: tuple[type, ...]) -> dict[str, Any]
     refusal = RequestError(f"`{name}` is not a JSON object whose names and values are {wanted}")
     if not isinstance(value, dict):
         raise refusal
+    if "" in value:
+        raise RequestError(f"`{name}` has an empty name; a name is at least one character")
     for key, entry in value.items():
         if type(entry) not in types or (isinstance(entry, float) and not math.isfinite(entry)):
             raise refusal
@@ -39,6 +42,13 @@ def _object(name: str, value: object, types: tuple[type, ...]) -> dict[str, Any]
             if isinstance(text, str) and not _is_text(text):
                 raise refusal
     return value
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    """See that each label says something."""
+    empty = next((rank for rank, label in labels.items() if not label), None)
+    if empty is not None:
+        raise RequestError(f"`labels` has an empty label of {empty[:60]!a}; leave out what is not known")
 
 
 def _check_names(labels: dict[str, str], metadata: dict[str, Any]) -> None:

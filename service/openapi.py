@@ -328,7 +328,7 @@ def _put_item() -> dict[str, Any]:
         "operationId": "put_item",
         "description": (
             "The same request twice leaves the same catalogue. `labels` is a JSON object, the finest rank "
-            "first; `metadata` is a JSON object of strings and numbers."
+            "first; `metadata` is a JSON object of strings and numbers. No name and no label is empty."
         ),
         "x-curl": 'curl -X PUT -F image=@picture.jpg -F \'labels={"species": "minor"}\' {origin}/items/mine',
         "parameters": [_id()],

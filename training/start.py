@@ -47,7 +47,7 @@ def start_or_resume(
     The first process reads the files and the others are told, so machines need not share a folder.
 
     Raises:
-        ConfigError: the run was started with another recipe, other pictures or other labels.
+        ConfigError: the run was started with another recipe, other pictures or other labels, of those held out too.
     """
     begun = RunState(
         recipe, 0, str(data.resolve()), len(store), 0.0, labels=labels, pictures=store.digest, held_out=held_out

@@ -92,8 +92,8 @@ def train(
 
     Raises:
         SourceError: the pictures are missing, too few, or too many of them unreadable; the label table is wrong.
-        ConfigError: the run was started with another recipe, other pictures or other labels, the batch does not fit, or
-            the labels do not fit the recipe.
+        ConfigError: the run was started with another recipe, other pictures or other labels, the batch does not fit,
+            the labels do not fit the recipe, or `run` lies among the pictures.
         TrainingError: the loss is no longer finite, the embedding has collapsed, or the disk is full.
     """
     if recipe.precision == "auto":

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from encoder.errors import CatalogueCorruptError, CatalogueError, EncoderMismatchError, SchemaVersionError
 from encoder.manifest import Manifest
+from encoder.shell_words import path_word
 from index.answers.logistic import LogisticMap
 from index.answers.reliability import Bin
 
@@ -187,7 +188,7 @@ def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
         EncoderMismatchError: it was fitted for another encoder.
     """
     path = folder / CALIBRATION_NAME
-    mend = f"calibrate anew: lodisc index calibrate {folder}"
+    mend = f"calibrate anew: lodisc index calibrate {path_word(folder)}"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         version = document.pop("version")

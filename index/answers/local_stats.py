@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from encoder.shell_words import path_word
 from index.answers.rerank_fit import RerankFit
 from index.catalogue import Catalogue
 from index.sqlite_catalogue import SqliteCatalogue
@@ -20,7 +21,7 @@ def local_lines(catalogue: Catalogue) -> list[str]:
     if not isinstance(catalogue, SqliteCatalogue) or catalogue.local.projection() is None:
         return []
     kept, items = catalogue.local.count(), catalogue.count()
-    rest = "" if kept >= items else f"; the others: lodisc index local {catalogue.path}"
+    rest = "" if kept >= items else f"; the others: lodisc index local {path_word(catalogue.path)}"
     fit = RerankFit.of(catalogue.local)
     since = catalogue.refresh().seq - fit.change
     return [

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from encoder.bootstrap import Figure, mean_figure
 from encoder.errors import ConfigError
 from encoder.retrieval_metrics import average_precision
+from encoder.shell_words import path_word
 from index.answers.local_table import LocalTable
 from index.answers.reranking import CANDIDATES, combined, local_scores
 from index.evaluation_items import NONE, EvaluatedItems, read_items
@@ -101,7 +102,7 @@ def fit(catalogue: SqliteCatalogue, *, sample: int = DEFAULT_SAMPLE, seed: int =
     """
     if catalogue.local.projection() is None:
         raise ConfigError(
-            f"{catalogue.path} keeps no local features; make them with `lodisc index local {catalogue.path}`"
+            f"{catalogue.path} keeps no local features; make them with `lodisc index local {path_word(catalogue.path)}`"
         )
     change = catalogue.refresh().seq
     with tempfile.TemporaryDirectory(prefix="lodisc-rerank-") as folder:

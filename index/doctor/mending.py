@@ -1,10 +1,10 @@
 """The commands that mend findings, as text that a shell takes as it is, whatever the names hold."""
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from encoder.shell_words import path_word, word
 from index.filter_expression import ID
 from index.ranks import NO_RANKS
 
@@ -19,8 +19,7 @@ class Mending:
     """
 
     def __init__(self, path: Path) -> None:
-        name = str(path)
-        self.catalogue = _word(f"./{name}" if name.startswith("-") else name)
+        self.catalogue = path_word(path)
 
     def remove(self, ids: Iterable[str]) -> str:
         """Remove items."""
@@ -45,23 +44,11 @@ class Mending:
         return self._command("add", ["--images", folder])
 
     def _command(self, action: str, words: Iterable[str]) -> str:
-        return " ".join(["lodisc index", action, self.catalogue, *map(_word, words)])
-
-
-def visible(text: str) -> str:
-    """A text for a terminal: tabs, line breaks, escape sequences and the like as a backslash and a letter or number."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def _word(text: str) -> str:
-    """A text as one word of a shell: in $'...', as bash and zsh read it, if a terminal would not show it as it is."""
-    if text.isprintable():
-        return shlex.quote(text)
-    return "$'" + visible(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"
+        return " ".join(["lodisc index", action, self.catalogue, *map(word, words)])
 
 
 def _settings(labels: Mapping[str, str]) -> list[str]:
-    return [word for rank, name in labels.items() for word in ("--set", f"{rank}={name}")]
+    return [part for rank, name in labels.items() for part in ("--set", f"{rank}={name}")]
 
 
 def _among(field: str, names: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from pymilvus import MilvusClient
 
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, CatalogueNotFoundError, SchemaVersionError
+from encoder.shell_words import path_word
 from index.answers.calibration import CALIBRATION_NAME
 from index.filled import filled_by
 from index.milvus.address import MilvusAddress
@@ -105,8 +106,8 @@ def _properties(client: MilvusClient, path: Path, address: MilvusAddress) -> dic
     """What the collection remembers."""
     if not client.has_collection(address.collection, timeout=TIMEOUT_S):
         raise CatalogueNotFoundError(
-            f"{address.text} holds no catalogue; make it: lodisc index build {path} --images SOURCE --bundle BUNDLE "
-            f"--store {address.text} --fresh"
+            f"{address.text} holds no catalogue; make it: "
+            f"lodisc index build {path_word(path)} --images SOURCE --bundle BUNDLE --store {address.text} --fresh"
         )
     return dict(client.describe_collection(address.collection, timeout=TIMEOUT_S)["properties"])
 

@@ -36,6 +36,7 @@ def embed(pictures: Picture | Sequence[Picture], *, attention: bool = False) -> 
         attention: whether to add what each patch weighs.
 
     Raises:
+        ConfigError: there are no pictures.
         PicturesRefusedError: none is usable.
         AnswerError: the server refused.
         ClientError: there was no answer.
@@ -66,7 +67,7 @@ def search(
         explain: whether the first matches are explained.
 
     Raises:
-        ConfigError: not exactly one of pictures, embedding and item_id is given.
+        ConfigError: not exactly one of pictures, embedding and item_id is given, or there are no pictures.
         AnswerError: the server refused.
         ClientError: there was no answer.
     """
@@ -235,8 +236,11 @@ def ready() -> Call[Readiness]:
 
 
 def _files(pictures: Picture | Sequence[Picture]) -> list[tuple[str, tuple[str, bytes]]]:
+    given = as_sequence(pictures)
+    if not given:
+        raise ConfigError("there are no pictures to send; give one at least")
     # The name of a file is nobody's business; one is sent because without it a part is a text field.
-    return [("images", ("picture", picture_bytes(picture))) for picture in as_sequence(pictures)]
+    return [("images", ("picture", picture_bytes(picture))) for picture in given]
 
 
 def _item_path(item_id: str) -> str:

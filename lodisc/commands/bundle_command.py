@@ -26,6 +26,7 @@ from encoder.parity import (
     require_parity,
     tolerance_of,
 )
+from encoder.shell_words import path_word
 from lodisc.actions import Action, add_actions, run_action
 from lodisc.server_embedder import server_embedder
 from lodisc.server_option import add_server_arguments, open_client
@@ -273,7 +274,10 @@ def _split(args: argparse.Namespace) -> int:
     if not 0 < args.max_mb < float("inf"):
         raise ConfigError(f"--max-mb is {args.max_mb}, expected above 0")
     parts = split_bundle(Bundle.open(args.bundle), args.out, int(args.max_mb * 1e6), overwrite=args.overwrite)
-    print(f"{args.out}: {len(parts.parts)} parts of bundle {parts.bundle_id}; next: lodisc bundle join {args.out}")
+    print(
+        f"{args.out}: {len(parts.parts)} parts of bundle {parts.bundle_id}; "
+        f"next: lodisc bundle join {path_word(args.out)}"
+    )
     return 0
 
 

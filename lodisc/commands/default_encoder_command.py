@@ -10,6 +10,7 @@ from encoder.bundle import Bundle
 from encoder.bundle_parts import split_bundle
 from encoder.errors import ConfigError, MissingExtraError
 from encoder.picture_files import would_be_listed
+from encoder.shell_words import path_word
 
 STAGES = ("pack", "train", "evaluate", "export")
 # Folders in --out.
@@ -131,11 +132,6 @@ def _check(args: argparse.Namespace) -> None:
         if not packs:
             raise ConfigError("--data is of the stage pack, which is not asked for; add pack, or leave out --data")
         _require_apart(args.data, args.out)
-    flags = [name for name in PACK_FLAGS if getattr(args, name)]
-    if flags and args.data is None:
-        raise ConfigError(
-            f"--{flags[0].replace('_', '-')} is of the stage pack, which is not done here; name pictures with --data"
-        )
     if args.epochs is not None and args.minutes is not None:
         raise ConfigError("--epochs and --minutes exclude each other: the minutes decide the epochs")
     for name in ("short_side", "quality", "packs", "pack_mb", "epochs", "minutes", "max_mb", "part_mb"):
@@ -146,6 +142,11 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--quality is {args.quality}, expected 1 to 100")
     if not 0 < args.floor <= 1:
         raise ConfigError(f"--floor is {args.floor}, expected above 0, at most 1")
+    flags = [name for name in PACK_FLAGS if getattr(args, name)]
+    if flags and args.data is None:
+        raise ConfigError(
+            f"--{flags[0].replace('_', '-')} is of the stage pack, which is not done here; name pictures with --data"
+        )
 
 
 def _require_apart(data: Path, out: Path) -> None:
@@ -247,7 +248,7 @@ def _export(args: argparse.Namespace) -> None:
 
 def _split(bundle: Bundle, out: Path, part_bytes: int) -> None:
     parts = split_bundle(bundle, out, part_bytes, overwrite=True)
-    print(f"{out}: {len(parts.parts)} parts; lodisc bundle join {out} --out BUNDLE puts them together")
+    print(f"{out}: {len(parts.parts)} parts; lodisc bundle join {path_word(out)} --out BUNDLE puts them together")
 
 
 def _recipe(args: argparse.Namespace) -> Any:

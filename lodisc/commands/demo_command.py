@@ -16,6 +16,7 @@ import lodisc
 from encoder.bundle import Bundle
 from encoder.errors import BundleNotFoundError, CatalogueNotFoundError, ConfigError
 from encoder.picture_files import list_pictures
+from encoder.shell_words import path_word
 from index.build import build, open_for_build
 from index.division import bulk_encoder
 from index.open_catalogue import open_catalogue
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         catalogue, example = args.out / "catalogue", _insects(args.out, bundle)
     if args.no_serve:
-        print(f"ask it: lodisc search {shlex.quote(str(catalogue))} {shlex.quote(str(example))}")
+        print(f"ask it: lodisc search {path_word(catalogue)} {path_word(example)}")
         return 0
     return _serve(catalogue, args, example)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from encoder.errors import ConfigError, MissingExtraError
+from encoder.shell_words import path_word
 
 HELP = """\
 Turn an encoder into a bundle: ONNX graphs, weights and the manifest that a server needs.
@@ -191,7 +192,7 @@ def _say(report: Any, out: Path) -> None:
         )
         if name in report.retrieval:
             print(f"    {report.retrieval[name].line()}")
-    print(f"next: lodisc index build CATALOGUE --images PICTURES --bundle {out}")
+    print(f"next: lodisc index build CATALOGUE --images PICTURES --bundle {path_word(out)}")
 
 
 def _read_figures(path: Path) -> dict[str, float]:

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from encoder.errors import ConfigError
+from encoder.shell_words import visible
 from index.doctor.examination import DEFAULT_SAMPLE, examine
 from index.doctor.findings import KINDS, Diagnosis, Finding
-from index.doctor.mending import visible
 from index.doctor.page import write_page
 from index.open_catalogue import open_catalogue
 from lodisc.commands.whole_numbers import whole

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from encoder.shell_words import path_word
 from index.answers.calibration import Calibration
 from index.answers.follower import CalibrationFollower
 from index.answers.local_stats import local_document, local_lines
@@ -64,14 +65,13 @@ def _changes_since(stats: CatalogueStats, calibration: Calibration) -> int:
 
 def _calibration_text(path: Path, stats: CatalogueStats, calibration: Calibration | None) -> str:
     if calibration is None:
-        return f"no: a confidence is a share of the vote; lodisc index calibrate {path}"
+        return f"no: a confidence is a share of the vote; lodisc index calibrate {path_word(path)}"
     errors = ", ".join(f"{rank} {one.error:.3f}" for rank, one in calibration.ranks.items())
     changes = _changes_since(stats, calibration)
-    advice = ""
+    again = f"; do it again: lodisc index calibrate {path_word(path)}"
     if changes < 0:
-        return f"for another catalogue than this, whose items are newer; do it again: lodisc index calibrate {path}"
-    if changes > STALE_SHARE * max(1, calibration.num_items):
-        advice = f"; do it again: lodisc index calibrate {path}"
+        return f"for another catalogue than this, whose items are newer{again}"
+    advice = again if changes > STALE_SHARE * max(1, calibration.num_items) else ""
     return f"on {calibration.num_items} items, error {errors}; {changes} changes since{advice}"
 
 

@@ -242,14 +242,18 @@ def free_port(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int)
 
 @contextmanager
 def _handing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Hand SIGINT, SIGTERM and SIGHUP on as SIGTERM; the list holds what came."""
+    """Hand SIGINT, SIGTERM and SIGHUP on as SIGTERM, except what is ignored (nohup); the list holds what came."""
     received: list[int] = []
 
     def hand_on(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         child.terminate()
 
-    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, hand_on)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield received
     finally:

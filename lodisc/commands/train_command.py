@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from encoder.errors import ConfigError, MissingExtraError
+from encoder.shell_words import path_word
 
 HELP = """\
 Train an encoder on a folder of pictures with LoDisc. No label is read, unless --holdout asks for measuring or
@@ -129,7 +130,7 @@ def _say_what_next(result: Any, out: Path) -> None:
     if result.best_map >= 0:
         print(f"best on the held-out pictures: mAP {result.best_map:.3f}, {out / 'best.safetensors'}")
     source = out / "best.safetensors" if result.best_map >= 0 else out
-    print(f"trained {result.step} of {result.num_steps} steps; next: lodisc export {source} --out BUNDLE")
+    print(f"trained {result.step} of {result.num_steps} steps; next: lodisc export {path_word(source)} --out BUNDLE")
     print(f"curves, masks and settings: {out / 'report.html'}")
 
 

@@ -71,6 +71,12 @@ def test_written_by_rename_and_never_over_something_unasked(bundle, tmp_path):
     write_bundle(bundle, opened.manifest, {"encoder.onnx": opened.path / "encoder.onnx"}, overwrite=True)
     Bundle.open(bundle)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"the only one")
+    files = {"encoder.onnx": opened.path / "encoder.onnx"}
+    with pytest.raises(BundleError, match=r"photos holds no manifest.json, so it is not replaced"):
+        write_bundle(tmp_path / "photos", opened.manifest, files, overwrite=True)
+    assert (tmp_path / "photos" / "a.jpg").read_bytes() == b"the only one"
 
 
 def test_a_write_that_fails_leaves_nothing(bundle, tmp_path):

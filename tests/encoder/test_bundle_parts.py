@@ -58,6 +58,8 @@ def test_faults(tiny_bundle, parts, tmp_path):
         join_bundle(parts, tiny_bundle)
     with pytest.raises(BundleError, match="already exists"):
         split_bundle(Bundle.open(tiny_bundle), parts, 3000)
+    with pytest.raises(BundleError, match=r"holds no parts.json, so it is not replaced"):
+        split_bundle(Bundle.open(tiny_bundle), tiny_bundle, 3000, overwrite=True)
     with pytest.raises(ConfigError, match="holds nothing"):
         split_bundle(Bundle.open(tiny_bundle), tmp_path / "new", 0)
 

@@ -16,6 +16,8 @@ import pytest
 from live_server import serving
 from served_catalogue import build_served_catalogue
 
+from lodisc.commands.serve_command import _handing_signals_to
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -47,6 +49,28 @@ def test_what_a_person_can_mend(catalogue: Path, other_bundle: Path, tmp_path: P
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert f"port {port}" in refused(str(catalogue), "--port", port)
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+    """As under nohup: the terminal closes and the server stays."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with _handing_signals_to(child) as received:
+            signal.raise_signal(signal.SIGHUP)
+            assert received == []
+            assert child.poll() is None
+            signal.raise_signal(signal.SIGTERM)
+            assert received == [signal.SIGTERM]
+            assert child.wait(30) == -signal.SIGTERM
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is before[signal.SIGTERM]
+    finally:
+        child.kill()
+        child.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_two_workers_answer_for_each_other(catalogue: Path, tmp_path: Path) -> None:

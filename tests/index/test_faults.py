@@ -61,6 +61,40 @@ def test_a_damaged_database_is_told_wherever_it_is_met(path, use):
             use(catalogue)
 
 
+USES = {
+    "stats": lambda catalogue: catalogue.stats(),
+    "labels": lambda catalogue: catalogue.labels(),
+    "items": lambda catalogue: catalogue.items(),
+    "records": lambda catalogue: list(catalogue.records()),
+    "filter": lambda catalogue: catalogue.count('label == "x"'),
+    "get": lambda catalogue: catalogue.get("i3"),
+    "search": lambda catalogue: catalogue.search(np.ones((1, DIM), np.float32), k=40),
+}
+
+
+@pytest.mark.parametrize("use", ["stats", "labels", "items", "records", "get", "search"])
+@pytest.mark.parametrize("labels", ["x'7b226c6162656c223a22f8227d'", "x'7b22ec6162656c223a2278227d'", "'{'"])
+def test_a_text_that_cannot_be_read_is_told(path, use, labels):
+    """A flipped bit makes of a letter no UTF-8, in a label or in a rank, or of JSON none."""
+    connection = sqlite3.connect(path / "catalogue.sqlite")
+    connection.execute(f"UPDATE item SET labels = CAST({labels} AS TEXT) WHERE id = 'i3'")
+    connection.commit()
+    connection.close()
+    with SqliteCatalogue.open(path) as catalogue, pytest.raises(CatalogueCorruptError, match="index verify") as told:
+        USES[use](catalogue)
+    assert "\n" not in told.value.message
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("start", [4096, 8192, 16384])
+def test_pages_that_were_overwritten_are_told(path, use, start):
+    content = bytearray((path / "catalogue.sqlite").read_bytes())
+    content[start:60_000] = b"\xff" * (60_000 - start)
+    (path / "catalogue.sqlite").write_bytes(content)
+    with pytest.raises(CatalogueCorruptError), SqliteCatalogue.open(path) as catalogue:
+        USES[use](catalogue)
+
+
 def test_a_locked_database_is_busy(path, monkeypatch):
     monkeypatch.setattr("index.schema.BUSY_TIMEOUT_S", 0.05)
     other = sqlite3.connect(path / "catalogue.sqlite", isolation_level=None)

@@ -103,6 +103,11 @@ def test_a_whole_catalogue_is_whole_and_is_left_alone(path):
         ("INSERT INTO change (row, kind) VALUES (99, 'add')", "changes", "row 99 is gone and its removal is not noted"),
         ("UPDATE item SET labels = '[1]' WHERE row = 3", "documents", "the labels of 'blue/2.png'"),
         ("UPDATE item SET metadata = '{' WHERE row = 3", "documents", "the metadata of 'blue/2.png'"),
+        (
+            "UPDATE item SET labels = CAST(x'7b226c6162656c223a22f8227d' AS TEXT) WHERE row = 3",
+            "documents",
+            "the labels of 'blue/2.png'",
+        ),
     ],
 )
 def test_each_fault_is_found_and_repaired(path, statement, check, example):
@@ -238,6 +243,23 @@ def test_a_damaged_database_is_told_and_nothing_of_it_is_believed(path):
         assert "restore a copy" in report.of("database").remedy
         assert "--fresh" in report.of("database").remedy
     assert (path / "catalogue.sqlite").read_bytes() == content, "a repair has touched it"
+
+
+@pytest.mark.parametrize("column", ["id", "source", "content_hash"])
+def test_a_text_without_which_there_is_no_item_is_damage_of_the_database(path, column):
+    alter(path, f"UPDATE item SET {column} = CAST(x'66f6' AS TEXT) WHERE row = 3")
+    for mend in (False, True):
+        report = checked(path, mend=mend)
+        assert broken(report) == {"database": 1}
+        assert column in report.of("database").examples[0]
+        assert "restore a copy" in report.of("database").remedy
+
+
+def test_pages_that_were_overwritten_are_a_finding(path):
+    content = bytearray((path / "catalogue.sqlite").read_bytes())
+    content[8192:60_000] = b"\xff" * (60_000 - 8192)
+    (path / "catalogue.sqlite").write_bytes(content)
+    assert set(broken(checked(path))) == {"database"}
 
 
 def test_a_file_that_is_no_database_is_a_finding(path):

@@ -151,6 +151,13 @@ def test_a_bundle_is_measured_as_it_serves(tiny_bundle, photos):
     assert found["encoder"].results.scores() == expected
 
 
+def test_names_with_brackets_are_printed_as_they_are(run, tmp_path, capsys):
+    photos = write_picture_folder(tmp_path / "photos", per_label=4)
+    (photos / "red").rename(photos / "Rosa [alba]")
+    assert main(["evaluate", str(run), "--data", str(photos), "--per-class", "--no-baselines"]) == 0
+    assert "Rosa [alba]" in capsys.readouterr().out
+
+
 def test_the_command_prints_tables_and_json(run, photos, tmp_path, capsys):
     assert main(["evaluate", str(run), "--data", str(photos), "--per-class", "--confusions", "3"]) == 0
     printed = capsys.readouterr().out

@@ -14,11 +14,12 @@ from training.checkpoint import CHECKPOINT_NAME, read_state
 from training.epoch_fitting import FittedEpochs, fit_epochs
 from training.moved_run import say_where_pictures_lie
 from training.pack_sources import PackSettings
-from training.packed_training import NOTE_NAME, train_packs
+from training.packed_training import train_packs
 from training.packing import pack_sets
 from training.packs import read_index
 from training.picture_sets import find_sets
 from training.recipe import Recipe
+from training.run_note import NOTE_NAME
 from training.trainer import train
 
 CPU = torch.device("cpu")

@@ -351,10 +351,10 @@ def test_a_killed_unpacking_or_packing_is_done_again_and_leaves_nothing(data, tm
 def test_a_long_and_narrow_picture_is_packed_as_large_as_webp_can(tmp_path):
     write_set(tmp_path / "data" / "africa")
     path = tmp_path / "data" / "africa" / "train" / "Okapi" / "strip.png"
-    Image.new("RGB", (17_000, 50), (9, 90, 200)).save(path)
+    Image.new("RGB", (17_000, 48), (9, 90, 200)).save(path)
     assert pack(tmp_path / "data", tmp_path / "packs").num_left_out == 0
     sizes = {size(one) for one in unpack(tmp_path / "packs", "train", tmp_path / "out").iterdir()}
-    assert sizes == {(64, 48), (16_320, 48)}
+    assert sizes == {(64, 48), (16_383, 46)}
 
 
 def test_sets_of_unequal_depth_are_refused_where_labels_are_read(data, tmp_path):

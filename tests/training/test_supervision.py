@@ -232,6 +232,17 @@ def test_other_labels_are_another_run(tmp_path):
         train(recipe, photos, tmp_path / "run", device=CPU, label_table=table, quiet=True)
 
 
+def test_other_labels_of_held_out_pictures_are_another_run(tmp_path):
+    """The best checkpoint was chosen by the ones, and would be compared by the others."""
+    photos, table = flat_folder(tmp_path / "flat", tmp_path / "labels.csv")
+    recipe = Recipe(**TINY | {"holdout": 0.4, "batch_size": 3, "seed": 1})
+    train(recipe, photos, tmp_path / "run", device=CPU, label_table=table, max_steps=1, quiet=True)
+    assert train(recipe, photos, tmp_path / "run", device=CPU, label_table=table, max_steps=2, quiet=True).step == 2
+    table.write_text(table.read_text().replace(",red", ",scarlet"))
+    with pytest.raises(ConfigError, match="started with other held-out pictures, or other labels of them"):
+        train(recipe, photos, tmp_path / "run", device=CPU, label_table=table, quiet=True)
+
+
 def small_drawn(seeds):
     pictures = [drawn(colour, seed).resize((24, 24)) for colour in LABELS.values() for seed in seeds]
     return torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))

@@ -318,6 +318,7 @@ def test_faults_are_one_clear_line_and_exit_code_2(photos, tmp_path, capsys):
         (("train", "--data", tmp_path / "bad.toml", "--out", run), "is a file, expected a folder"),
         (("train", "--data", photos, "--out", tmp_path / "bad.toml"), "choose another --out"),
         (("train", "--data", tmp_path / "empty", "--out", run), "holds no pictures"),
+        (("train", "--data", photos, "--out", photos / "run"), "lies in the pictures"),
         (("train", "no-such-recipe", "--data", photos, "--out", run), "one of: authors"),
         (("train", tmp_path / "bad.toml", "--data", photos, "--out", run), "unknown recipe field encodr"),
         (("train", tmp_path / "broken.toml", "--data", photos, "--out", run), "not valid TOML"),
