@@ -4,10 +4,10 @@
     search      recall of the live search against the exact ranking, and its latency (`index.search_quality`)
 
 At each rank the items that have a label of it are questions and answers; what has none is neither right nor wrong. An
-item that nobody else shares its label with has no right answer: it is counted apart and not averaged. A name that stands
-under two others is two labels, `alba (Rosa)` and `alba (Lilium)`, as it is for a search. Of items with the same content
-only the first counts. Figures of a sample of the questions are against all items, with 95 % bootstrap
-intervals over the questions.
+item that nobody else shares its label with has no right answer: it is counted apart and not averaged. A name that
+stands under two others is two labels, `alba (Rosa)` and `alba (Lilium)`, as it is for a search. Of items with the same
+content only the first counts. Figures of a sample of the questions are against all items, with 95 % bootstrap intervals
+over the questions.
 
 Not covered: pictures unlike those of the catalogue, which may be much harder than its own.
 """

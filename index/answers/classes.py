@@ -52,7 +52,10 @@ class Classes:
 
 
 def class_codes(
-    names: Mapping[str, Sequence[str]], codes: Mapping[str, NDArray[np.int32]], declared: Sequence[str]
+    names: Mapping[str, Sequence[str]],
+    codes: Mapping[str, NDArray[np.int32]],
+    declared: Sequence[str],
+    homonyms: Homonyms | None = None,
 ) -> tuple[dict[str, list[ClassKey]], dict[str, NDArray[np.int64]]]:
     """The classes of items whose labels are numbered by their bare names.
 
@@ -60,13 +63,17 @@ def class_codes(
         names: of the labels of each rank, by number.
         codes: of each rank, the number of each item's label, NONE for none; shape (N,).
         declared: ranks that lie one above the other, finest first.
+        homonyms: names that are to be told apart by what is above them; None for all that stand under two.
 
     Returns:
         Of each rank the classes by number, and the number of each item's class, NONE for none; shape (N,), int64.
     """
     if not codes:
         return {}, {}
-    _, keys, numbers = _numbered(list(codes), *_distinct_labels(names, codes), declared)
+    labels_U, row_N = _distinct_labels(names, codes)
+    if homonyms is None:
+        homonyms = find_homonyms(labels_U, declared)
+    keys, numbers = _numbered(list(codes), labels_U, row_N, homonyms, declared)
     return {rank: list(found) for rank, found in keys.items()}, numbers
 
 
@@ -83,9 +90,13 @@ def _distinct_labels(
 
 
 def _numbered(
-    ranks: Sequence[str], labels_U: Sequence[Mapping[str, str]], row_N: NDArray[np.int64], declared: Sequence[str]
-) -> tuple[Homonyms, dict[str, dict[ClassKey, int]], dict[str, NDArray[np.int64]]]:
-    homonyms, above = find_homonyms(labels_U, declared), ranks_above(declared)
+    ranks: Sequence[str],
+    labels_U: Sequence[Mapping[str, str]],
+    row_N: NDArray[np.int64],
+    homonyms: Homonyms,
+    declared: Sequence[str],
+) -> tuple[dict[str, dict[ClassKey, int]], dict[str, NDArray[np.int64]]]:
+    above = ranks_above(declared)
     keys: dict[str, dict[ClassKey, int]] = {rank: {} for rank in ranks}
     codes: dict[str, NDArray[np.int64]] = {}
     for rank in ranks:
@@ -95,7 +106,7 @@ def _numbered(
             for labels in labels_U
         ]
         codes[rank] = np.array(code_U, np.int64)[row_N]
-    return homonyms, keys, codes
+    return keys, codes
 
 
 def read_classes(items: EvaluatedItems, declared: Sequence[str]) -> Classes:
@@ -105,7 +116,8 @@ def read_classes(items: EvaluatedItems, declared: Sequence[str]) -> Classes:
     if not ranks:
         return Classes(tuple(declared), {}, {}, {}, np.full(num_items, NONE), np.zeros(0), {})
     labels_U, row_N = _distinct_labels(items.names, items.codes)
-    homonyms, keys, codes = _numbered(ranks, labels_U, row_N, declared)
+    homonyms = find_homonyms(labels_U, declared)
+    keys, codes = _numbered(ranks, labels_U, row_N, homonyms, declared)
     finest: dict[tuple[str, str], int] = {}
     finest_U = [finest.setdefault(next(iter(labels.items())), len(finest)) if labels else NONE for labels in labels_U]
     finest_N = np.array(finest_U, np.int64)[row_N]
