@@ -21,7 +21,7 @@ from threading import Event
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueError, ConfigError, IdTakenError, InputError
 from encoder.image_encoder import ImageEncoder
-from index.answers.calibration import CALIBRATION_NAME
+from index.answers.calibration import CALIBRATION_NAME, is_calibration
 from index.bulk_compaction import BulkCompaction
 from index.catalogue import Catalogue
 from index.disk_map import DiskMap
@@ -44,7 +44,7 @@ from index.text import is_text
 BATCH_SIZE = 16
 NETWORK_THREADS = 16
 
-KEY_NAMES = ("keys.json", "keys.json.lock")  # of `lodisc key`, which may come before the catalogue and outlives it
+KEYS_NAME = "keys.json"  # of `lodisc key`, which may come before the catalogue and outlives it
 
 
 @dataclass(kw_only=True)
@@ -333,16 +333,24 @@ def claim(path: Path) -> None:
     Raises:
         CatalogueError: it is something else, or cannot be made.
     """
-    ours = (WRITER_LOCK, REJECTED_NAME, ANN_DIR, CALIBRATION_NAME, *KEY_NAMES, *LOG_NAMES)
+    ours = (WRITER_LOCK, REJECTED_NAME, ANN_DIR, KEYS_NAME, *LOG_NAMES)
+    calibrated = is_calibration(path / CALIBRATION_NAME)
     try:
         path.mkdir(parents=True, exist_ok=True)
         foreign = [
-            file for file in path.iterdir() if file.name not in ours and not file.name.startswith(PARTIAL_PREFIX)
+            file.name
+            for file in path.iterdir()
+            if file.name not in ours
+            and not file.name.startswith((PARTIAL_PREFIX, f"{KEYS_NAME}."))  # its lock, and what a kill left of it
+            and not (calibrated and file.name == CALIBRATION_NAME)
         ]
     except (FileExistsError, NotADirectoryError) as error:
         raise CatalogueError(f"{path} exists and is not a catalogue, or lies in a file; choose another path") from error
     except OSError as error:
         raise CatalogueError(f"no catalogue can be made at {path}: {error.strerror or error}") from error
     if foreign:
-        raise CatalogueError(f"{path} exists and is not a catalogue; choose another path")
-    (path / CALIBRATION_NAME).unlink(missing_ok=True)  # it was fitted on the items of a database that is gone
+        raise CatalogueError(
+            f"{path} exists and is not a catalogue: there is {min(foreign)!r} in it; choose another path"
+        )
+    if calibrated:
+        (path / CALIBRATION_NAME).unlink()  # it was fitted on the items of a database that is gone

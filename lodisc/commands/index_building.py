@@ -15,6 +15,7 @@ from types import FrameType
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueNotFoundError, ConfigError
 from encoder.picture_files import walk_pictures
+from encoder.shell_words import path_word
 from index.build import BATCH_SIZE, BuildReport, build, open_for_build
 from index.division import bulk_encoder
 from index.estimate import Estimate, estimate
@@ -57,9 +58,14 @@ it; put a copy of the folder on each machine that asks. The token of the server 
 ADD_HELP = """\
 Add the pictures of another source; nothing that is there already is removed.
 
-Ids are paths relative to a source, so two sources may have the same ones. An item from another place is not replaced by
-another picture with its id: that one is listed in CATALOGUE/rejected.csv. --prefix gives all ids of the source another
-beginning, so that both stay; give the same one whenever that source is added again.
+Ids are paths relative to a source, so two sources may have the same ones. An item from another place is kept as it is:
+another picture with its id, or the same picture with other labels or metadata, is listed in CATALOGUE/rejected.csv.
+--prefix gives all ids of the source another beginning, so that both stay; give the same one whenever that source is
+added again.
+
+What has changed at its own place is brought up to date. A source that has moved may be added where it is now: its items
+get their new place. Pictures that have changed on the way are listed as well; `lodisc index build` with the new place
+takes them in, if the source was added without --prefix.
 
 examples:
   lodisc index add catalogue/ --images more-photos/
@@ -213,14 +219,19 @@ def _watch(args: argparse.Namespace, ranks: Sequence[str]) -> int:
 
 @contextmanager
 def _until_told() -> Iterator[Event]:
-    """An event that Ctrl-C or SIGTERM sets. A second Ctrl-C interrupts at once."""
+    """An event that Ctrl-C or SIGTERM sets, except what is ignored. A second Ctrl-C interrupts at once."""
     stop = Event()
 
     def told(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.SIGINT in before:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         stop.set()
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, told)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield stop
     finally:
@@ -270,7 +281,8 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
         if report.incomplete:
             outcome = "kept, because they may be in the part that could not be read"
         print(f"{report.not_in_source} items of the catalogue are not in the source: {outcome}")
-    print(f"next: lodisc search {args.catalogue} PICTURE, or lodisc serve {args.catalogue}")
+    catalogue = path_word(args.catalogue)
+    print(f"next: lodisc search {catalogue} PICTURE, or lodisc serve {catalogue}")
     return int(report.incomplete)
 
 

@@ -60,7 +60,7 @@ def test_adding_pictures_of_the_same_names_keeps_both_with_a_prefix(catalogue, p
     first = lodisc("index", "add", catalogue, "--images", more)
     assert (first.returncode, first.stderr) == (0, "")
     assert "1 rejected" in first.stdout
-    assert f"the id 'green/0.png' of another picture, {picture_folder / 'green' / '0.png'}" in first.stdout
+    assert f"its id 'green/0.png' is that of another picture, {picture_folder / 'green' / '0.png'}" in first.stdout
     assert "1 of those have the id of an item from another place" in first.stdout
     added = lodisc("index", "add", catalogue, "--images", more, "--prefix", "more/")
     assert "12 copies of known content" in added.stdout

@@ -144,6 +144,14 @@ def test_shards_of_one_name_that_would_have_the_same_ids(tmp_path):
         read_source(str(tmp_path / "{s0,s1}" / "train.parquet"))
     assert str(tmp_path / "s0") in str(told.value)
     assert str(tmp_path / "s1") in str(told.value)
+    assert "--prefix" in str(told.value)
+    write(tmp_path / "s1" / "train.parquet", {"image": [b"a", b"b"], "id": ["s1", None]})
+    write(tmp_path / "s0" / "train.parquet", {"image": [b"a", b"b"]})
+    with pytest.raises(SourceError, match="'train.parquet#1'"):  # of a row without one, and of the other shard's rows
+        read_source(str(tmp_path / "{s0,s1}" / "train.parquet"))
+    write(tmp_path / "s0" / "train.parquet", {"image": [b"a"]})
+    found = read_source(str(tmp_path / "{s0,s1}" / "train.parquet"))
+    assert [picture.facts.id for picture in found] == ["train.parquet#0", "s1", "train.parquet#1"]
     for shard in ("s0", "s1"):
         write(tmp_path / shard / "train.parquet", {"image": [b"a"], "id": [shard]})
     found = read_source(str(tmp_path / "{s0,s1}" / "train.parquet"))
