@@ -84,8 +84,8 @@ def prepared_if_known(
         theirs = "the same picture with other labels or metadata" if same_content else "another picture"
         raise IdTakenError(
             f"its id {facts.id!r} is that of {theirs}, {known.source or 'of no known place'}, which is kept; give the "
-            "ids of this source another beginning: lodisc index add CATALOGUE --images SOURCE --prefix TEXT; or, if it is "
-            "to be replaced, as after a move, remove that item first: lodisc index remove CATALOGUE ID"
+            "ids of this source another beginning: lodisc index add CATALOGUE --images SOURCE --prefix TEXT; or, if it "
+            "is to be replaced, as after a move, remove that item first: lodisc index remove CATALOGUE ID"
         )
     if known is not None and same_content and _is_as(known, facts):
         return Prepared(facts, "unchanged")

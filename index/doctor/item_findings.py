@@ -32,7 +32,7 @@ def mislabelled(examined: Examined, suspicions: dict[str, Suspicion]) -> list[Fi
 
 
 def _mislabelled(examined: Examined, rank: str, suspicion: Suspicion, row: int) -> Finding:
-    items, names = examined.items, examined.items.shown(rank)
+    items, names = examined.items, examined.items.shown[rank]
     position = int(examined.neighbours.questions_Q[row])
     own, other = int(items.class_codes[rank][position]), int(suspicion.other_Q[row])
     to_set, to_unset = consistent_change(items.class_codes, position, rank, other, items.codes)

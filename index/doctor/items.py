@@ -37,6 +37,7 @@ class DoctorItems:
         codes: of each rank, the number of each item's label, NONE for none; shape (N,), int32.
         homonyms: of each declared rank the names that are two labels.
         classes: of each rank the labels by number, with homonyms apart.
+        shown: those as people read them.
         class_codes: as `codes`, but numbers of those.
         ranks: that the catalogue declares, finest first.
         first_N: position of the first item with each one's content.
@@ -48,6 +49,7 @@ class DoctorItems:
     codes: dict[str, NDArray[np.int32]]
     homonyms: Homonyms
     classes: dict[str, list[ClassKey]]
+    shown: dict[str, list[str]]
     class_codes: dict[str, NDArray[np.int32]]
     ranks: tuple[str, ...]
     first_N: NDArray[np.int64]
@@ -55,10 +57,6 @@ class DoctorItems:
     def distinct(self) -> NDArray[np.int64]:
         """Positions of the items whose content no earlier one has, shape (D,)."""
         return np.flatnonzero(self.first_N == np.arange(len(self.first_N)))
-
-    def shown(self, rank: str) -> list[str]:
-        """The labels of a rank by number, homonyms apart, as people read them."""
-        return [shown_class(key) for key in self.classes[rank]]
 
     def labels(self, position: int) -> dict[str, str]:
         """The labels of an item, finest rank first."""
@@ -100,6 +98,7 @@ def read_doctor_items(catalogue: Catalogue, filter: str | None, folder: Path) ->
         codes=codes,
         homonyms=homonyms,
         classes=classes,
+        shown={rank: [shown_class(key) for key in keys] for rank, keys in classes.items()},
         class_codes={rank: codes_N.astype(np.int32) for rank, codes_N in class_codes_N.items()},
         ranks=tuple(catalogue.ranks),
         first_N=firsts[groups_N].astype(np.int64),

@@ -32,7 +32,7 @@ def spellings(examined: Examined, rank: str) -> Iterator[Finding]:
 
 def confusable(examined: Examined, rank: str) -> Iterator[Finding]:
     """Pairs of labels that cannot be told apart, those at chance first."""
-    names, counts = examined.items.shown(rank), examined.num_of_label(rank)
+    names, counts = examined.items.shown[rank], examined.num_of_label(rank)
     for pair in find_pairs(examined.neighbours, examined.items.class_codes[rank], counts):
         kept, other = (names[code] for code in pair.codes)
         mistaken = pair.questions[:SHOWN]
@@ -63,7 +63,7 @@ def _merging(examined: Examined, rank: str, kept: int, other: int) -> str:
 
 def small(examined: Examined, rank: str) -> Iterator[Finding]:
     """Labels with too few items, those with the fewest first."""
-    names, counts = examined.items.shown(rank), examined.num_of_label(rank)
+    names, counts = examined.items.shown[rank], examined.num_of_label(rank)
     codes_N = examined.items.class_codes[rank]
     enough = how_many_do(examined.neighbours, codes_N, counts)
     for code in sorted(np.flatnonzero((counts > 0) & (counts < enough.num)).tolist(), key=lambda code: counts[code]):
