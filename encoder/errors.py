@@ -3,6 +3,7 @@
     LodiscError
     ├── InputError                     what a person or a client gave is wrong
     │   ├── SourceError                a source of pictures: missing, empty, without its columns, double ids
+    │   │   └── IdTakenError           one picture whose id an item from another place has
     │   ├── ConfigError                a recipe or a flag: misspelt, of the wrong type, out of range
     │   ├── FilterError                a filter of a search or a listing; `detail` has the position
     │   ├── NotFoundError              no such item
@@ -62,6 +63,12 @@ class SourceError(InputError):
     """A folder, CSV, Parquet or tar of pictures is missing, empty, lacks columns or names one id twice."""
 
     code = "invalid_source"
+
+
+class IdTakenError(SourceError):
+    """A picture of a source has the id of an item that came from another place, and may not replace it."""
+
+    code = "id_taken"
 
 
 class ConfigError(InputError):

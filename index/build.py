@@ -19,9 +19,9 @@ from pathlib import Path
 from threading import Event
 
 from encoder.bundle import Bundle
-from encoder.errors import CatalogueError, ConfigError, InputError
+from encoder.errors import CatalogueError, ConfigError, IdTakenError, InputError
 from encoder.image_encoder import ImageEncoder
-from index.answers.calibration import CALIBRATION_NAME
+from index.answers.calibration import CALIBRATION_NAME, is_calibration
 from index.bulk_compaction import BulkCompaction
 from index.catalogue import Catalogue
 from index.disk_map import DiskMap
@@ -34,7 +34,7 @@ from index.rejected import REJECTED_NAME, Rejected
 from index.schema import DATABASE_NAME, LOG_NAMES, PARTIAL_PREFIX
 from index.snapshot import ANN_DIR
 from index.sources.files import is_url
-from index.sources.picture import Source, SourcePicture, UnreadablePart
+from index.sources.picture import PictureFacts, Source, SourcePicture, UnreadablePart
 from index.sqlite_catalogue import SqliteCatalogue
 from index.store_file import read_store
 from index.text import is_text
@@ -43,6 +43,8 @@ from index.text import is_text
 # memory, and more of them is lost when a run is killed.
 BATCH_SIZE = 16
 NETWORK_THREADS = 16
+
+KEYS_NAME = "keys.json"  # of `lodisc key`, which may come before the catalogue and outlives it
 
 
 @dataclass(kw_only=True)
@@ -56,6 +58,7 @@ class BuildReport:
         relabelled: only labels, metadata or the place of the file changed; not encoded again.
         unchanged: already there.
         num_rejected: that could not be used; rejected.csv has all.
+        num_id_taken: of those, that have the id of an item from another place, which was kept.
         rejected: location and reason of the first of them.
         not_in_source: items of the catalogue that the source no longer has (kept, or deleted with prune).
         pruned: whether those were deleted.
@@ -72,6 +75,7 @@ class BuildReport:
     relabelled: int = 0
     unchanged: int = 0
     num_rejected: int = 0
+    num_id_taken: int = 0
     rejected: list[tuple[str, str]] = field(default_factory=list)
     not_in_source: int = 0
     pruned: bool = False
@@ -156,6 +160,7 @@ def build(
     prune: bool | None = False,
     compact_after: int = 0,
     keep_rejected: Callable[[str], bool] | None = None,
+    keep_taken: bool = False,
     stop: Event | None = None,
     quiet: bool = False,
 ) -> BuildReport:
@@ -171,6 +176,7 @@ def build(
         prune: as for `fill`, like what follows.
         compact_after: changes without a snapshot.
         keep_rejected: rows of rejected.csv.
+        keep_taken: replace no item of another place; see `index.prepared.prepared_if_known`.
         stop: ends the run.
         quiet: show no progress.
 
@@ -180,8 +186,9 @@ def build(
     threads = threads or _default_threads(source)
     stages = Stages({("read", "decode"): threads, ("encode",): encoder_calls})
     pipeline = Pipeline(
-        catalogue, encoder, threads=threads, encoder_calls=encoder_calls, batch_size=batch_size, stages=stages
-    )
+        catalogue, encoder, threads=threads, encoder_calls=encoder_calls, batch_size=batch_size, stages=stages,
+        keep_taken=keep_taken,
+    )  # fmt: skip
     return fill(
         catalogue, pipeline, source, prune=prune, compact_after=compact_after, keep_rejected=keep_rejected, stop=stop,
         quiet=quiet,
@@ -218,18 +225,18 @@ def fill(
     """
     report = BuildReport()
     started = time.monotonic()
+
+    def reject(facts: PictureFacts, error: InputError) -> None:
+        rejected.add(facts.location, error.message)
+        report.num_id_taken += isinstance(error, IdTakenError)
+
     with writing_alone(catalogue.path), DiskMap() as seen:
         remove_partials(catalogue.path)
         compaction = BulkCompaction(catalogue, compact_after)
         with (
             Rejected(catalogue.path, keep_rejected) as rejected,
             BuildProgress(source.num_pictures, engine.stages, quiet=quiet) as progress,
-            closing(
-                engine.batches(
-                    _pictures(source, seen, rejected, report),
-                    lambda facts, error: rejected.add(facts.location, error.message),
-                )
-            ) as batches,
+            closing(engine.batches(_pictures(source, seen, rejected, report), reject)) as batches,
         ):
             for batch in batches:
                 with engine.stages.busy("commit"):
@@ -326,15 +333,24 @@ def claim(path: Path) -> None:
     Raises:
         CatalogueError: it is something else, or cannot be made.
     """
-    ours = (WRITER_LOCK, REJECTED_NAME, ANN_DIR, *LOG_NAMES)
+    ours = (WRITER_LOCK, REJECTED_NAME, ANN_DIR, KEYS_NAME, *LOG_NAMES)
+    calibrated = is_calibration(path / CALIBRATION_NAME)
     try:
         path.mkdir(parents=True, exist_ok=True)
         foreign = [
-            file for file in path.iterdir() if file.name not in ours and not file.name.startswith(PARTIAL_PREFIX)
+            file.name
+            for file in path.iterdir()
+            if file.name not in ours
+            and not file.name.startswith((PARTIAL_PREFIX, f"{KEYS_NAME}."))  # its lock, and what a kill left of it
+            and not (calibrated and file.name == CALIBRATION_NAME)
         ]
     except (FileExistsError, NotADirectoryError) as error:
         raise CatalogueError(f"{path} exists and is not a catalogue, or lies in a file; choose another path") from error
     except OSError as error:
         raise CatalogueError(f"no catalogue can be made at {path}: {error.strerror or error}") from error
     if foreign:
-        raise CatalogueError(f"{path} exists and is not a catalogue; choose another path")
+        raise CatalogueError(
+            f"{path} exists and is not a catalogue: there is {min(foreign)!r} in it; choose another path"
+        )
+    if calibrated:
+        (path / CALIBRATION_NAME).unlink()  # it was fitted on the items of a database that is gone

@@ -13,6 +13,6 @@ def domain_note(manifest: Manifest, catalogue_domain: str | None) -> str | None:
     if catalogue_domain is not None and catalogue_domain == manifest.domain:
         return None
     return (
-        f"This encoder knows {manifest.domain} (trained on {manifest.trained_on}); if your pictures are unlike them, "
-        "expect weak matches and train your own: lodisc train"
+        f"This encoder knows {manifest.domain}; if your pictures are unlike them, expect weak matches and train your "
+        "own: lodisc train"
     )

@@ -4,9 +4,10 @@
     search      recall of the live search against the exact ranking, and its latency (`index.search_quality`)
 
 At each rank the items that have a label of it are questions and answers; what has none is neither right nor wrong. An
-item that nobody else shares its label with has no right answer: it is counted apart and not averaged. Of items with
-the same content only the first counts. Figures of a sample of the questions are against all items, with 95 % bootstrap
-intervals over the questions.
+item that nobody else shares its label with has no right answer: it is counted apart and not averaged. A name that
+stands under two others is two labels, `alba (Rosa)` and `alba (Lilium)`, as it is for a search. Of items with the same
+content only the first counts. Figures of a sample of the questions are against all items, with 95 % bootstrap intervals
+over the questions.
 
 Not covered: pictures unlike those of the catalogue, which may be much harder than its own.
 """
@@ -16,7 +17,7 @@ Not covered: pictures unlike those of the catalogue, which may be much harder th
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from numpy.typing import NDArray
 from encoder.bootstrap import Figure, mean_figure
 from encoder.errors import ConfigError
 from encoder.retrieval_metrics import QueryResults, average_precision
+from index.answers.classes import class_codes
+from index.answers.lineages import shown_class
 from index.answers.shares import photo_vote
 from index.catalogue import Catalogue
 from index.evaluation_items import NONE, EvaluatedItems, read_items
@@ -160,7 +163,7 @@ def evaluate_catalogue(
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lodisc-evaluate-") as folder:
-        items = read_items(catalogue, filter, Path(folder))
+        items = _by_class(read_items(catalogue, filter, Path(folder)), catalogue.ranks)
         chosen = _chosen_ranks(items, ranks)
         candidates = _candidates(items, chosen)
         drawn = np.random.default_rng(seed).permutation(candidates)
@@ -183,6 +186,13 @@ def evaluate_catalogue(
         num_unlabelled=items.num_unlabelled, num_candidates=len(candidates), num_queries=len(positions_Q), seed=seed,
         k=k, filter=filter, ranks=evaluated, search=search, seconds=time.monotonic() - started,
     )  # fmt: skip
+
+
+def _by_class(items: EvaluatedItems, declared: Sequence[str]) -> EvaluatedItems:
+    """The items with their labels numbered as searches tell them apart."""
+    keys, codes = class_codes(items.names, items.codes, declared)
+    names = {rank: [shown_class(key) for key in found] for rank, found in keys.items()}
+    return replace(items, names=names, codes={rank: codes_N.astype(np.int32) for rank, codes_N in codes.items()})
 
 
 def _chosen_ranks(items: EvaluatedItems, wanted: Sequence[str]) -> list[str]:

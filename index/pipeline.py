@@ -37,6 +37,7 @@ class Pipeline:
         encoder_calls: of the encoder at once.
         batch_size: pictures in a batch.
         stages: told what each stage costs.
+        keep_taken: as of `index.prepared.prepared_if_known`.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class Pipeline:
         encoder_calls: int,
         batch_size: int,
         stages: Stages,
+        keep_taken: bool = False,
     ) -> None:
-        self._catalogue, self._encoder, self.stages = catalogue, encoder, stages
+        self._catalogue, self._encoder, self.stages, self._keep_taken = catalogue, encoder, stages, keep_taken
         self._threads, self._encoder_calls, self._batch_size = threads, encoder_calls, batch_size
         self._ahead = 2 * batch_size + threads  # pictures read before they are needed
         # What was encoded, by content, that may not be committed yet; None while the encoder is at work on it. Used by
@@ -112,7 +114,7 @@ class Pipeline:
             with self.stages.busy("read"):
                 data = picture.read()
                 content_hash = hashlib.sha256(data).hexdigest()
-                known = prepared_if_known(self._catalogue, facts, content_hash)
+                known = prepared_if_known(self._catalogue, facts, content_hash, keep_taken=self._keep_taken)
             if known is not None:
                 return known
             with self.stages.busy("decode"):

@@ -5,6 +5,7 @@ catalogue instead, and how a picture becomes pixels and a thumbnail is said here
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.errors import InputError
+from encoder.errors import IdTakenError, InputError
 from encoder.manifest import Preprocessing
 from encoder.preprocessing import decode_picture, preprocess
 from index.catalogue import Catalogue
@@ -61,10 +62,31 @@ class Engine(Protocol):
         """
 
 
-def prepared_if_known(catalogue: Catalogue, facts: PictureFacts, content_hash: str) -> Prepared | None:
-    """What becomes of a picture whose content the catalogue has; None if it has to be encoded."""
+def prepared_if_known(
+    catalogue: Catalogue, facts: PictureFacts, content_hash: str, *, keep_taken: bool = False
+) -> Prepared | None:
+    """What becomes of a picture whose content the catalogue has; None if it has to be encoded.
+
+    Args:
+        catalogue: asked.
+        facts: of the picture.
+        content_hash: of its file.
+        keep_taken: an item with its id that came from another place is not to be replaced: it may only get a new place,
+            if content, labels and metadata are the same.
+
+    Raises:
+        IdTakenError: there is such an item with something else, and `keep_taken` was said.
+    """
     known = catalogue.get(facts.id)
     same_content = known is not None and known.content_hash == content_hash
+    loses = known is not None and not (same_content and _says(known, facts))
+    if keep_taken and known is not None and loses and not _same_file(known.source, printable(facts.location)):
+        theirs = "the same picture with other labels or metadata" if same_content else "another picture"
+        raise IdTakenError(
+            f"its id {facts.id!r} is that of {theirs}, {known.source or 'of no known place'}, which is kept; give the "
+            "ids of this source another beginning: lodisc index add CATALOGUE --images SOURCE --prefix TEXT; or, if it "
+            "is to be replaced, as after a move, remove that item first: lodisc index remove CATALOGUE ID"
+        )
     if known is not None and same_content and _is_as(known, facts):
         return Prepared(facts, "unchanged")
     stored = catalogue.by_content(content_hash)
@@ -76,6 +98,25 @@ def prepared_if_known(catalogue: Catalogue, facts: PictureFacts, content_hash: s
 def _place(location: str) -> str:
     """Where a picture is, without the query of a URL: signed ones are new each time, and are no other place."""
     return re.sub(r"\?[^#]*", "", location) if is_url(location) else location
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Whether two places are one file, also by another way to it."""
+    return _file(one) == _file(other) or _real(_file(one)) == _real(_file(other))
+
+
+def _real(location: str) -> str:
+    """A place with the links and the `..` of a path on this machine resolved."""
+    chain, of_machine, path = location.rpartition("file://")
+    if is_url(location) and not of_machine:
+        return location
+    return f"{chain}{of_machine}{os.path.realpath(path)}"
+
+
+def _file(location: str) -> str:
+    """The place without the row of a Parquet file: its rows may be others once some were put in or taken out."""
+    place = _place(location)
+    return re.sub(r"(?<=\.parquet)#\d+$", "", place, flags=re.IGNORECASE)
 
 
 def pixels_and_thumbnail(data: bytes, preprocessing: Preprocessing) -> tuple[NDArray[np.uint8], bytes]:
@@ -111,7 +152,12 @@ def new_item(
 
 def _is_as(item: Item, facts: PictureFacts) -> bool:
     """Whether the item says what is known of its picture now, and where that is."""
-    if item.labels != facts.labels or _place(item.source) != _place(printable(facts.location)):
+    return _says(item, facts) and _place(item.source) == _place(printable(facts.location))
+
+
+def _says(item: Item, facts: PictureFacts) -> bool:
+    """Whether the item has the labels and the metadata that are known of its picture now."""
+    if item.labels != facts.labels:
         return False
     # As text, in which 1, 1.0 and true differ.
     return json.dumps(item.metadata, sort_keys=True) == json.dumps(facts.metadata, sort_keys=True)

@@ -18,7 +18,7 @@ import ray
 import ray.data
 
 from encoder.bundle import Bundle
-from encoder.errors import InputError, SourceError, UndecodablePictureError
+from encoder.errors import IdTakenError, InputError, SourceError, UndecodablePictureError
 from index.catalogue import Catalogue
 from index.prepared import Prepared, new_item, prepared_if_known
 from index.progress import Stages
@@ -55,11 +55,20 @@ class RayEngine:
         variant: of the bundle.
         division: of the cluster's cores; see `index.ray_cluster.cluster`.
         batch_size: pictures in one call of the encoder.
+        keep_taken: as of `index.prepared.prepared_if_known`.
     """
 
     def __init__(
-        self, catalogue: Catalogue, bundle: Bundle, variant: str, division: Division, *, batch_size: int
+        self,
+        catalogue: Catalogue,
+        bundle: Bundle,
+        variant: str,
+        division: Division,
+        *,
+        batch_size: int,
+        keep_taken: bool = False,
     ) -> None:
+        self._keep_taken = keep_taken
         self._catalogue, self._variant, self._division, self._batch_size = catalogue, variant, division, batch_size
         self._bundle_files = {path.name: path.read_bytes() for path in bundle.path.iterdir() if path.is_file()}
         self.stages = Stages({("read",): READ_THREADS, ("decode", "encode"): division.actors})
@@ -81,7 +90,13 @@ class RayEngine:
             self.stages.add("read", answer["read_s"])
             if answer["error"] is not None:
                 reject(facts, UndecodablePictureError(answer["error"]))
-            elif (prepared := prepared_if_known(self._catalogue, facts, content_hash)) is not None:
+                continue
+            try:
+                prepared = self._if_known(facts, content_hash)
+            except IdTakenError as error:
+                reject(facts, error)
+                continue
+            if prepared is not None:
                 known.append(prepared)
             elif content_hash in first:
                 copies.append((facts, content_hash))
@@ -92,6 +107,9 @@ class RayEngine:
         if first:
             yield from self._encoded(window, list(first.values()), refs, failed, reject)
         yield from _in_batches(self._copied(copies, failed, reject), self._batch_size)
+
+    def _if_known(self, facts: PictureFacts, content_hash: str) -> Prepared | None:
+        return prepared_if_known(self._catalogue, facts, content_hash, keep_taken=self._keep_taken)
 
     def _hashed(self, window: Sequence[_Task]) -> Iterator[dict[str, Any]]:
         """Rows of `index.ray_workers.HASHED`."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from encoder.errors import ConfigError
+from encoder.picture_files import list_pictures
 from training.checkpoint import CHECKPOINT_NAME, lacks_whitening, read_state
 from training.device import resolve_precision
 from training.earlier_stages import earlier_stages
@@ -48,7 +49,7 @@ def train_packs(
     Raises:
         SourceError: a pack is missing or damaged.
         ConfigError: the run was begun with another recipe or other packs, or the recipe reads labels and the packs hold
-            none.
+            none, or fewer ranks than it has weights.
         TrainingError: as `train`.
     """
     index = read_index(packs)
@@ -70,6 +71,7 @@ def train_packs(
         )
     tell(f"unpacking {index.num_train} training pictures")
     data = unpack(packs, "train", pictures)
+    _require_ranks(recipe, data)
     recipe = resolve_precision(recipe, device)
     fitted = note.get("fitted")
     if minutes is not None:
@@ -97,6 +99,17 @@ def _require_same(
     if differs:
         how = f"for {fitted['minutes']:g} minutes (--minutes)" if fitted else "with the epochs of its recipe"
         raise ConfigError(f"{run} was begun {how}; ask for the same, or choose another --out")
+
+
+def _require_ranks(recipe: Recipe, data: Path) -> None:
+    """The folder of a set stands above the labels of its pictures, and is none of them."""
+    num_ranks = max(len(path.relative_to(data).parts) for path in list_pictures(data)) - 2  # SET/.../PICTURE
+    if recipe.supervision == "labels" and len(recipe.rank_weights) > num_ranks:
+        folders = "1 folder deep" if num_ranks == 1 else f"{num_ranks} folders deep"
+        raise ConfigError(
+            f"rank_weights has {len(recipe.rank_weights)} weights, but the labels of the training pictures are "
+            f"{folders}; give no more weights than that, or sort the pictures of each set into deeper folders"
+        )
 
 
 def _finished(recipe: Recipe, run: Path, *, is_fitted: bool) -> RunResult | None:

@@ -179,6 +179,15 @@ def write_calibration(folder: Path, calibration: Calibration) -> None:
         raise CatalogueError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+def is_calibration(path: Path) -> bool:
+    """Whether a file is a calibration of some version, as far as its first look tells: others may be called so too."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and {"version", "encoder_id"} <= document.keys()
+
+
 def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
     """The calibration of a catalogue that an encoder has filled; None where there is none.
 

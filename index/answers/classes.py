@@ -51,19 +51,52 @@ class Classes:
         return found
 
 
-def read_classes(items: EvaluatedItems, declared: Sequence[str]) -> Classes:
-    """The classes of the items of a catalogue whose ranks are called so, finest first."""
-    ranks = list(items.codes)
-    num_items = len(items.ids)
-    if not ranks:
-        return Classes(tuple(declared), {}, {}, {}, np.full(num_items, NONE), np.zeros(0), {})
-    rows_UR, row_N = np.unique(np.column_stack([items.codes[rank] for rank in ranks]), axis=0, return_inverse=True)
-    row_N = row_N.reshape(-1)
+def class_codes(
+    names: Mapping[str, Sequence[str]],
+    codes: Mapping[str, NDArray[np.int32]],
+    declared: Sequence[str],
+    homonyms: Homonyms | None = None,
+) -> tuple[dict[str, list[ClassKey]], dict[str, NDArray[np.int64]]]:
+    """The classes of items whose labels are numbered by their bare names.
+
+    Args:
+        names: of the labels of each rank, by number.
+        codes: of each rank, the number of each item's label, NONE for none; shape (N,).
+        declared: ranks that lie one above the other, finest first.
+        homonyms: names that are to be told apart by what is above them; None for all that stand under two.
+
+    Returns:
+        Of each rank the classes by number, and the number of each item's class, NONE for none; shape (N,), int64.
+    """
+    if not codes:
+        return {}, {}
+    labels_U, row_N = _distinct_labels(names, codes)
+    if homonyms is None:
+        homonyms = find_homonyms(labels_U, declared)
+    keys, numbers = _numbered(list(codes), labels_U, row_N, homonyms, declared)
+    return {rank: list(found) for rank, found in keys.items()}, numbers
+
+
+def _distinct_labels(
+    names: Mapping[str, Sequence[str]], codes: Mapping[str, NDArray[np.int32]]
+) -> tuple[list[dict[str, str]], NDArray[np.int64]]:
+    """The different labels that items have, and which of them each has."""
+    rows_UR, row_N = np.unique(np.column_stack(list(codes.values())), axis=0, return_inverse=True)
     labels_U = [
-        {rank: items.names[rank][code] for rank, code in zip(ranks, row, strict=True) if code != NONE}
+        {rank: names[rank][code] for rank, code in zip(codes, row, strict=True) if code != NONE}
         for row in rows_UR.tolist()
     ]
-    homonyms, above = find_homonyms(labels_U, declared), ranks_above(declared)
+    return labels_U, row_N.reshape(-1)
+
+
+def _numbered(
+    ranks: Sequence[str],
+    labels_U: Sequence[Mapping[str, str]],
+    row_N: NDArray[np.int64],
+    homonyms: Homonyms,
+    declared: Sequence[str],
+) -> tuple[dict[str, dict[ClassKey, int]], dict[str, NDArray[np.int64]]]:
+    above = ranks_above(declared)
     keys: dict[str, dict[ClassKey, int]] = {rank: {} for rank in ranks}
     codes: dict[str, NDArray[np.int64]] = {}
     for rank in ranks:
@@ -73,6 +106,18 @@ def read_classes(items: EvaluatedItems, declared: Sequence[str]) -> Classes:
             for labels in labels_U
         ]
         codes[rank] = np.array(code_U, np.int64)[row_N]
+    return keys, codes
+
+
+def read_classes(items: EvaluatedItems, declared: Sequence[str]) -> Classes:
+    """The classes of the items of a catalogue whose ranks are called so, finest first."""
+    ranks = list(items.codes)
+    num_items = len(items.ids)
+    if not ranks:
+        return Classes(tuple(declared), {}, {}, {}, np.full(num_items, NONE), np.zeros(0), {})
+    labels_U, row_N = _distinct_labels(items.names, items.codes)
+    homonyms = find_homonyms(labels_U, declared)
+    keys, codes = _numbered(ranks, labels_U, row_N, homonyms, declared)
     finest: dict[tuple[str, str], int] = {}
     finest_U = [finest.setdefault(next(iter(labels.items())), len(finest)) if labels else NONE for labels in labels_U]
     finest_N = np.array(finest_U, np.int64)[row_N]

@@ -27,6 +27,12 @@ def find_homonyms(all_labels: Iterable[Mapping[str, str]], declared: Sequence[st
     return {rank: frozenset(name for name, found in names.items() if len(found) > 1) for rank, names in parents.items()}
 
 
+def shown_class(key: ClassKey) -> str:
+    """A class as people read it: `alba`, or `alba (Rosa)` where the name alone would not say."""
+    name, parent = key
+    return name if parent is None else f"{name} ({parent})"
+
+
 def class_key(labels: Mapping[str, str], rank: str, homonyms: Homonyms, above: Mapping[str, str]) -> ClassKey:
     """The class of an item at a rank that it has a label of."""
     name = labels[rank]

@@ -108,7 +108,7 @@ def _findings(
         if CONFUSABLE in kinds:
             findings += confusable(examined, rank)
         if SMALL_LABEL in kinds:
-            findings += small(examined, rank, catalogue.ranks)
+            findings += small(examined, rank)
     if OUTLIER in kinds:
         findings += outliers(examined)
     return findings, notes
@@ -116,7 +116,7 @@ def _findings(
 
 def _mislabelled(examined: Examined, seed: int, notes: list[str]) -> list[Finding]:
     items, suspicions = examined.items, {}
-    for rank, codes in items.codes.items():
+    for rank, codes in items.class_codes.items():
         counts = examined.num_of_label(rank)
         if (counts > 0).sum() < 2:
             notes.append(f"all items have the same {rank}: none can be said to be wrong")

@@ -36,19 +36,19 @@ class Examined:
     row_of: dict[int, int] = field(default_factory=dict)
 
     def num_of_label(self, rank: str) -> NDArray[np.int64]:
-        """Members of each label of a rank, by its number."""
-        codes = self.items.codes[rank][self.members]
-        return np.bincount(codes[codes != NONE], minlength=len(self.items.names[rank]))
+        """Members of each label of a rank, by its number with homonyms apart."""
+        codes = self.items.class_codes[rank][self.members]
+        return np.bincount(codes[codes != NONE], minlength=len(self.items.classes[rank]))
 
     def ids(self, positions: Iterable[int]) -> tuple[str, ...]:
         """The ids of items."""
         return tuple(self.items.ids[position] for position in positions)
 
     def nearest_ids(self, row: int, rank: str | None = None, code: int = NONE) -> tuple[str, ...]:
-        """The first few neighbours of the item in a row; of a label if one is given."""
+        """The first few neighbours of the item in a row; of a label (homonyms apart) if one is given."""
         positions = self.neighbours.positions_QK[row]
         wanted = positions != NOBODY
         if rank is not None:
             one = Neighbours(self.neighbours.questions_Q[[row]], positions[None], self.neighbours.distances_QK[[row]])
-            wanted &= codes_of(one, self.items.codes[rank])[0] == code
+            wanted &= codes_of(one, self.items.class_codes[rank])[0] == code
         return self.ids(positions[wanted][:SHOWN].tolist())

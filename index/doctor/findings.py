@@ -31,7 +31,8 @@ class Finding:
         text: one sentence for a person.
         command: that mends it once a person agrees, to be pasted into a shell.
         rank: of the labels that it is about; None where it is about none.
-        labels: that it is about; of a likely wrong one, the given and the suggested label.
+        labels: that it is about, `alba (Rosa)` where a name is two labels; of a likely wrong one, the given and the
+            suggested label.
         ids: items that it is about; of a picture that is there more than once, first the one to keep.
         evidence: items that show it, in groups that say what they are, such as the nearest of the suggested label.
         confidence: that the finding is right, in [0, 1]; None where there is no measure of it.

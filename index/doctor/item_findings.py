@@ -32,12 +32,12 @@ def mislabelled(examined: Examined, suspicions: dict[str, Suspicion]) -> list[Fi
 
 
 def _mislabelled(examined: Examined, rank: str, suspicion: Suspicion, row: int) -> Finding:
-    items, names = examined.items, examined.items.names[rank]
+    items, names = examined.items, examined.items.shown[rank]
     position = int(examined.neighbours.questions_Q[row])
-    own, other = int(items.codes[rank][position]), int(suspicion.other_Q[row])
-    to_set, to_unset = consistent_change(items.codes, position, rank, other)
+    own, other = int(items.class_codes[rank][position]), int(suspicion.other_Q[row])
+    to_set, to_unset = consistent_change(items.class_codes, position, rank, other, items.codes)
     item_id = items.ids[position]
-    labels = {changed: items.names[changed][code] for changed, code in to_set.items()}
+    labels = {changed: items.classes[changed][code][0] for changed, code in to_set.items()}
     also = f", and takes its {', '.join(to_unset)} away, which cannot be of it" if to_unset else ""
     evidence = (
         ("nearest", examined.nearest_ids(row)),
@@ -122,7 +122,7 @@ def _outside(examined: Examined, group: Group) -> tuple[str, ...]:
 def outliers(examined: Examined) -> Iterator[Finding]:
     """Items that are far from everything, farthest first."""
     ranks = list(examined.items.codes)
-    codes_Q = examined.items.codes[ranks[0]][examined.neighbours.questions_Q] if ranks else None
+    codes_Q = examined.items.class_codes[ranks[0]][examined.neighbours.questions_Q] if ranks else None
     rows, far_Q = find_outliers(examined.neighbours, codes_Q)
     for row in rows:
         position = int(examined.neighbours.questions_Q[row])

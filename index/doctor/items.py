@@ -2,6 +2,9 @@
 
 Read as of one moment, as for an evaluation (`index.evaluation_items`), but here copies keep their labels: that they
 contradict each other is something to be told.
+
+A name that stands under two others is two labels, as for a search, but not where nearly all of its items agree on what
+is above it: the rest are wrong there, which is something to be told too.
 """
 
 # N items, D distinct contents among them.
@@ -15,7 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from index.answers.classes import class_codes
+from index.answers.lineages import ClassKey, Homonyms, shown_class
 from index.catalogue import Catalogue
+from index.doctor.ranks_together import names_of_two
 from index.evaluation_items import NONE, Ids, Labels
 from index.vector_file import VectorFile, write_vectors
 
@@ -29,6 +35,11 @@ class DoctorItems:
         vectors: of each.
         names: of the labels of each rank, by number; the catalogue's ranks first, finest first.
         codes: of each rank, the number of each item's label, NONE for none; shape (N,), int32.
+        homonyms: of each declared rank the names that are two labels.
+        classes: of each rank the labels by number, with homonyms apart.
+        shown: those as people read them.
+        class_codes: as `codes`, but numbers of those.
+        ranks: that the catalogue declares, finest first.
         first_N: position of the first item with each one's content.
     """
 
@@ -36,6 +47,11 @@ class DoctorItems:
     vectors: VectorFile
     names: dict[str, list[str]]
     codes: dict[str, NDArray[np.int32]]
+    homonyms: Homonyms
+    classes: dict[str, list[ClassKey]]
+    shown: dict[str, list[str]]
+    class_codes: dict[str, NDArray[np.int32]]
+    ranks: tuple[str, ...]
     first_N: NDArray[np.int64]
 
     def distinct(self) -> NDArray[np.int64]:
@@ -70,11 +86,20 @@ def read_doctor_items(catalogue: Catalogue, filter: str | None, folder: Path) ->
     num_items = len(write_vectors(path, numbered_vectors()))
     ranks = [rank for rank in catalogue.ranks if rank in labels.codes]
     ranks += [rank for rank in labels.codes if rank not in ranks]
+    names = {rank: list(labels.numbers[rank]) for rank in ranks}
+    codes = {rank: np.array(labels.codes[rank], np.int32) for rank in ranks}
+    homonyms = names_of_two(names, codes, catalogue.ranks)
+    classes, class_codes_N = class_codes(names, codes, catalogue.ranks, homonyms)
     _, firsts, groups_N = np.unique(np.array(contents, np.uint64), return_index=True, return_inverse=True)
     return DoctorItems(
         ids=ids,
         vectors=VectorFile(path, num_items, catalogue.manifest.embedding_dim),
-        names={rank: list(labels.numbers[rank]) for rank in ranks},
-        codes={rank: np.array(labels.codes[rank], np.int32) for rank in ranks},
+        names=names,
+        codes=codes,
+        homonyms=homonyms,
+        classes=classes,
+        shown={rank: [shown_class(key) for key in keys] for rank, keys in classes.items()},
+        class_codes={rank: codes_N.astype(np.int32) for rank, codes_N in class_codes_N.items()},
+        ranks=tuple(catalogue.ranks),
         first_N=firsts[groups_N].astype(np.int64),
     )

@@ -1,13 +1,17 @@
 """Findings about labels: spellings, pairs that cannot be told apart, too few items."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
+from index.answers.lineages import ranks_above
 from index.doctor.confusable_labels import find_pairs
 from index.doctor.examined import SHOWN, Examined
 from index.doctor.findings import CONFUSABLE, SMALL_LABEL, SPELLING, Finding
+from index.doctor.ranks_together import what_follows
 from index.doctor.small_labels import how_many_do
+from index.doctor.source_folder import folder_of
 from index.doctor.spelling import find_spellings
 
 MORE = "more-pictures"  # the folder that a person is asked to fill
@@ -18,18 +22,18 @@ def spellings(examined: Examined, rank: str) -> Iterator[Finding]:
     codes, names = examined.items.codes[rank], examined.items.names[rank]
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
     for kept, *others in find_spellings(dict(zip(names, counts.tolist(), strict=True))):
-        shown = tuple(name for one in (kept, *others) for name in _some_of(examined, rank, names.index(one), 1))
+        shown = tuple(name for one in (kept, *others) for name in _some_of(examined, codes, names.index(one), 1))
         yield Finding(
             kind=SPELLING, rank=rank, labels=(kept, *others), ids=shown,
             text=f"{' and '.join((kept, *others))} are one {rank}, written differently",
-            command=examined.mending.rename(rank, others, kept),
+            command=examined.mending.rename(rank, others, {rank: kept}),
         )  # fmt: skip
 
 
 def confusable(examined: Examined, rank: str) -> Iterator[Finding]:
     """Pairs of labels that cannot be told apart, those at chance first."""
-    names, counts = examined.items.names[rank], examined.num_of_label(rank)
-    for pair in find_pairs(examined.neighbours, examined.items.codes[rank], counts):
+    names, counts = examined.items.shown[rank], examined.num_of_label(rank)
+    for pair in find_pairs(examined.neighbours, examined.items.class_codes[rank], counts):
         kept, other = (names[code] for code in pair.codes)
         mistaken = pair.questions[:SHOWN]
         first = examined.neighbours.positions_QK[list(mistaken), 0].tolist()
@@ -39,20 +43,29 @@ def confusable(examined: Examined, rank: str) -> Iterator[Finding]:
             text=f"{rank} {kept} and {other} are each other's neighbours as if by chance (separation "
             f"{pair.separation:.2f} of 1): make them one label if they are one thing; else this encoder is no help",
             evidence=(("their nearest items, of the other label", examined.ids(first)),),
-            command=examined.mending.rename(rank, [other], kept),
+            command=_merging(examined, rank, *pair.codes),
         )  # fmt: skip
 
 
-def small(examined: Examined, rank: str, folders: Sequence[str]) -> Iterator[Finding]:
-    """Labels with too few items, those with the fewest first.
+def _merging(examined: Examined, rank: str, kept: int, other: int) -> str:
+    """The command that makes one label of two: the items of the other one are under what the kept one is under."""
+    items = examined.items
+    codes_N = items.class_codes[rank]
+    labels = {rank: items.classes[rank][kept][0]}
+    for coarser, follows in what_follows(items.class_codes, rank, kept).items():
+        if (items.class_codes[coarser][codes_N == other] != follows).any():
+            labels[coarser] = items.classes[coarser][follows][0]
+    above, name = ranks_above(items.ranks).get(rank), items.classes[rank][other][0]
+    if above is None or name not in items.homonyms.get(rank, ()):
+        return examined.mending.rename(rank, [name], labels)
+    return examined.mending.rename(rank, [name], labels, under=(above, items.classes[rank][other][1]))
 
-    Args:
-        examined: the catalogue.
-        rank: of the labels.
-        folders: the ranks that folders of pictures stand for, finest first.
-    """
-    names, counts = examined.items.names[rank], examined.num_of_label(rank)
-    enough = how_many_do(examined.neighbours, examined.items.codes[rank], counts)
+
+def small(examined: Examined, rank: str) -> Iterator[Finding]:
+    """Labels with too few items, those with the fewest first."""
+    names, counts = examined.items.shown[rank], examined.num_of_label(rank)
+    codes_N = examined.items.class_codes[rank]
+    enough = how_many_do(examined.neighbours, codes_N, counts)
     for code in sorted(np.flatnonzero((counts > 0) & (counts < enough.num)).tolist(), key=lambda code: counts[code]):
         num = int(counts[code])
         expected = ""
@@ -60,22 +73,29 @@ def small(examined: Examined, rank: str, folders: Sequence[str]) -> Iterator[Fin
             expected = (
                 f" (rank-1 of {enough.rank_1[num]:.2f} is expected with {num}, {enough.rank_1[enough.num]:.2f} then)"
             )
+        where, command = _where_more_go(examined, rank, code)
         yield Finding(
-            kind=SMALL_LABEL, rank=rank, labels=(names[code],), ids=_some_of(examined, rank, code, SHOWN),
+            kind=SMALL_LABEL, rank=rank, labels=(names[code],), ids=_some_of(examined, codes_N, code, SHOWN),
             text=f"{num} pictures of the {rank} {names[code]}, {enough.num} would do{expected}: put {enough.num - num} "
-            f"more, under new names, into {MORE}/{_folder(examined, rank, code, folders)}",
-            command=examined.mending.add(MORE),
+            f"more{where}", command=command,
         )  # fmt: skip
 
 
-def _folder(examined: Examined, rank: str, code: int, folders: Sequence[str]) -> str:
-    """Where a source folder has the pictures of a label: below its coarser labels."""
-    position = int(np.flatnonzero(examined.items.codes[rank] == code)[0])
-    labels = examined.items.labels(position)
-    below = folders[folders.index(rank) :] if rank in folders else [rank]
-    return "".join(f"{labels[one]}/" for one in reversed(below) if one in labels)
+def _where_more_go(examined: Examined, rank: str, code: int) -> tuple[str, str]:
+    """Where more pictures of a label are to be put, and the command that takes them in."""
+    items = examined.items
+    labels = items.labels(int(np.flatnonzero(items.class_codes[rank] == code)[0]))
+    for coarser, follows in what_follows(items.class_codes, rank, code).items():
+        labels[coarser] = items.classes[coarser][follows][0]
+    folders = folder_of(labels, rank, items.ranks)
+    if folders is None:
+        table = f"{MORE}.csv"
+        return f" into {table}, with columns path and {rank}", examined.mending.add(table, rank)
+    to_name = [folder for folder in folders if folder not in labels.values()]
+    own = f", with their own names for {' and '.join(to_name)}" if to_name else ""
+    return f", under new names, into {MORE}/{'/'.join(folders)}/{own}", examined.mending.add(MORE)
 
 
-def _some_of(examined: Examined, rank: str, code: int, num: int) -> tuple[str, ...]:
-    positions = np.flatnonzero(examined.items.codes[rank] == code)
+def _some_of(examined: Examined, codes_N: NDArray[np.int32], code: int, num: int) -> tuple[str, ...]:
+    positions = np.flatnonzero(codes_N == code)
     return examined.ids(positions[:num].tolist())

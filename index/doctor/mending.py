@@ -35,13 +35,26 @@ class Mending:
             named = [f"--filter={_among(ID, named)}"]
         return self._command("relabel", [*named, *_settings(labels), *(f"--unset={rank}" for rank in unset)])
 
-    def rename(self, rank: str, old: Iterable[str], new: str) -> str:
-        """Give all items of some labels another one."""
-        return self._command("relabel", ["--filter", _among(_field(rank), old), *_settings({rank: new})])
+    def rename(
+        self, rank: str, old: Iterable[str], labels: Mapping[str, str], under: tuple[str, str | None] | None = None
+    ) -> str:
+        """Give all items of some labels others.
 
-    def add(self, folder: str) -> str:
-        """Take in the pictures of a folder that a person has yet to fill."""
-        return self._command("add", ["--images", folder])
+        Args:
+            rank: of the labels that they have.
+            old: those.
+            labels: that they get.
+            under: only of items with this label of another rank, None for none of it; None for all.
+        """
+        which = _among(_field(rank), old)
+        if under is not None:
+            above, name = _field(under[0]), under[1]
+            which += f" and not exists({above})" if name is None else f" and {_among(above, [name])}"
+        return self._command("relabel", ["--filter", which, *_settings(labels)])
+
+    def add(self, source: str, rank: str | None = None) -> str:
+        """Take in the pictures of a source that a person has yet to fill; of a table with this rank alone, if given."""
+        return self._command("add", ["--images", source, *([] if rank is None else [f"--ranks={rank}"])])
 
     def _command(self, action: str, words: Iterable[str]) -> str:
         return " ".join(["lodisc index", action, self.catalogue, *map(word, words)])

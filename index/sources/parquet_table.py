@@ -6,6 +6,7 @@ A column `path` as in a CSV, or the files themselves in a column `image`: bytes,
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import PurePosixPath
@@ -23,6 +24,7 @@ from index.sources.picture import PictureFacts, SourcePicture, UnreadablePart
 IMAGE = "image"
 ROWS_AT_A_TIME = 8
 BUFFER_BYTES = 1 << 20
+ONE_BY_ONE = "lodisc index add CATALOGUE --images SOURCE --prefix TEXT"
 
 logger = logging.getLogger(__name__)
 
@@ -80,31 +82,45 @@ class ParquetSource:
 
     def _check_ids(self) -> None:
         """No id is there twice; what can be read of it is little, so all of it is read before a run begins."""
+        times = Counter(map(name_of, self._shards))
         with DiskMap() as places:
             for shard in self._shards:
+                shared = times[name_of(shard)] > 1
+                named = shard if shared else name_of(shard)
                 try:
-                    for number, row, unreadable in self._rows(shard, ids_only=True):
+                    for number, row, unreadable in self._rows(shard, ids_only=True, nameless=shared):
                         if unreadable:  # costs its row in the run
                             continue
-                        item_id, place = _id(shard, number, row), f"row {number} of {name_of(shard)}"
+                        item_id, place = _id(shard, number, row), f"row {number} of {named}"
                         earlier = places.add(item_id, place)
                         if earlier is not None:
+                            one_by_one = f", or take its shards in one by one: {ONE_BY_ONE}" if shared else ""
                             raise SourceError(
                                 f"{self.location}: {earlier} and {place} both have the id {item_id!r}; "
-                                "ids must differ: give the table a column id"
+                                f"ids must differ: give the table a column id{one_by_one}"
                             )
                 except (pa.ArrowException, OSError) as error:
                     raise SourceError(f"{shard} is damaged: {_line(error)}") from error
 
-    def _rows(self, shard: str, *, ids_only: bool = False) -> Iterator[tuple[int, dict[str, Any], dict[str, str]]]:
-        """Of every row its number, from 0, its cells by column, and of those that cannot be read why not."""
+    def _rows(
+        self, shard: str, *, ids_only: bool = False, nameless: bool = False
+    ) -> Iterator[tuple[int, dict[str, Any], dict[str, str]]]:
+        """Of every row its number, from 0, its cells by column, and of those that cannot be read why not.
+
+        Args:
+            shard: that has them.
+            ids_only: no other cells, and no row where ids are made of the shard's name and the row's number.
+            nameless: those too.
+        """
         # With a buffer and no reading ahead, no more than a page of each column is in memory.
         with opened(shard) as file, pq.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False) as parquet:
             schema = parquet.schema_arrow
             columns, names = _readable(shard, schema, warn=not ids_only), _class_names(schema)
             if ids_only:
                 columns = [column for column in ("id", "path", f"{IMAGE}.path") if _has(schema, column)]
-            if not columns:  # neither id nor path: ids are numbers of rows, which cannot be twice
+            if not columns:
+                if nameless:
+                    yield from ((number, {}, {}) for number in range(parquet.metadata.num_rows))
                 return
             rows_at_a_time = 4096 if ids_only else ROWS_AT_A_TIME
             number = 0

@@ -15,12 +15,15 @@ from types import FrameType
 from encoder.bundle import Bundle
 from encoder.errors import CatalogueNotFoundError, ConfigError
 from encoder.picture_files import walk_pictures
+from encoder.shell_words import path_word
 from index.build import BATCH_SIZE, BuildReport, build, open_for_build
 from index.division import bulk_encoder
 from index.estimate import Estimate, estimate
 from index.open_catalogue import open_catalogue
 from index.ranks import read_ranks
 from index.rejected import REJECTED_NAME
+from index.sources.picture import Source
+from index.sources.prefixed import PrefixedSource
 from index.sources.reading import read_source
 from index.store_file import read_store
 from index.watch import FolderWatch, watch
@@ -55,8 +58,18 @@ it; put a copy of the folder on each machine that asks. The token of the server 
 ADD_HELP = """\
 Add the pictures of another source; nothing that is there already is removed.
 
+Ids are paths relative to a source, so two sources may have the same ones. An item from another place is kept as it is:
+another picture with its id, or the same picture with other labels or metadata, is listed in CATALOGUE/rejected.csv.
+--prefix gives all ids of the source another beginning, so that both stay; give the same one whenever that source is
+added again.
+
+What has changed at its own place is brought up to date. A source that has moved may be added where it is now: its items
+get their new place. Pictures that have changed on the way are listed as well; `lodisc index build` with the new place
+takes them in, if the source was added without --prefix.
+
 examples:
   lodisc index add catalogue/ --images more-photos/
+  lodisc index add catalogue/ --images day2/ --prefix day2/
   lodisc index add catalogue/ --images photos.csv --bundle where-it-is-now/
 """
 
@@ -89,6 +102,9 @@ def add_add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `add`."""
     _add_source_arguments(parser)
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help="where the encoder is, if it has moved")
+    parser.add_argument(
+        "--prefix", default="", metavar="TEXT", help="put before every id of the source, as in day2/ (default: nothing)"
+    )
 
 
 def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +162,7 @@ def run_build(args: argparse.Namespace) -> int:
 def run_add(args: argparse.Namespace) -> int:
     """Add the pictures of another source."""
     with open_catalogue(args.catalogue) as catalogue:
-        source = read_source(args.images, args.ranks or catalogue.ranks)
+        source: Source = PrefixedSource(read_source(args.images, args.ranks or catalogue.ranks), args.prefix)
         bundle = catalogue.find_bundle(args.bundle)
         with engine(args) as fill:
             wish(args, catalogue)
@@ -203,14 +219,19 @@ def _watch(args: argparse.Namespace, ranks: Sequence[str]) -> int:
 
 @contextmanager
 def _until_told() -> Iterator[Event]:
-    """An event that Ctrl-C or SIGTERM sets. A second Ctrl-C interrupts at once."""
+    """An event that Ctrl-C or SIGTERM sets, except what is ignored. A second Ctrl-C interrupts at once."""
     stop = Event()
 
     def told(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.SIGINT in before:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         stop.set()
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, told)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield stop
     finally:
@@ -248,6 +269,11 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
     if report.rejected:
         location, reason = report.rejected[0]
         print(f"rejected: see {args.catalogue / REJECTED_NAME} (first: {location}: {reason})")
+    if report.num_id_taken:
+        print(
+            f"{report.num_id_taken} of those have the id of an item from another place, which is kept: "
+            "`lodisc index add` takes them in under other ids with --prefix TEXT"
+        )
     if report.incomplete:
         sys.stderr.write("a part of the source could not be read; run it again once that is mended\n")
     if report.not_in_source:
@@ -255,7 +281,8 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> int:
         if report.incomplete:
             outcome = "kept, because they may be in the part that could not be read"
         print(f"{report.not_in_source} items of the catalogue are not in the source: {outcome}")
-    print(f"next: lodisc search {args.catalogue} PICTURE, or lodisc serve {args.catalogue}")
+    catalogue = path_word(args.catalogue)
+    print(f"next: lodisc search {catalogue} PICTURE, or lodisc serve {catalogue}")
     return int(report.incomplete)
 
 

@@ -15,7 +15,8 @@ from lodisc.commands.whole_numbers import positive
 
 ENGINES = ("local", "ray")
 
-# Indexes a source into a catalogue with the encoder of a bundle; the last is `prune` of `index.build.fill`.
+# Indexes a source into a catalogue with the encoder of a bundle; the last is `prune` of `index.build.fill`. Where that
+# is None, as for `add`, the source is one beside others, and items of other places are not replaced.
 Fill = Callable[[Catalogue, Bundle, Source, bool | None], BuildReport]
 
 
@@ -63,7 +64,7 @@ def engine(args: argparse.Namespace) -> Iterator[Fill]:
 
     def fill_by_ray(catalogue: Catalogue, bundle: Bundle, source: Source, prune: bool | None) -> BuildReport:
         variant = catalogue.choose_variant(bundle, args.variant)
-        working = RayEngine(catalogue, bundle, variant, division, batch_size=args.batch_size)
+        working = RayEngine(catalogue, bundle, variant, division, batch_size=args.batch_size, keep_taken=prune is None)
         return fill(catalogue, working, source, prune=prune, quiet=args.quiet or args.json)
 
     with cluster(args.ray_address, actors=args.actors, num_threads=args.encoder_threads) as division:
@@ -76,5 +77,5 @@ def _fill_locally(
     encoder, calls = bulk_encoder(bundle, args.encoder_threads, catalogue.choose_variant(bundle, args.variant))
     return build(
         catalogue, encoder, source, threads=args.threads, encoder_calls=calls, batch_size=args.batch_size,
-        prune=prune, quiet=args.quiet or args.json,
+        prune=prune, keep_taken=prune is None, quiet=args.quiet or args.json,
     )  # fmt: skip

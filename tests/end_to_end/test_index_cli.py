@@ -53,6 +53,23 @@ def test_search_finds_the_picture_itself(catalogue, picture_folder):
     assert set(answer["timing_ms"]) == {"decode", "encode", "search"}
 
 
+def test_adding_pictures_of_the_same_names_keeps_both_with_a_prefix(catalogue, picture_folder, tmp_path):
+    more = tmp_path / "more"
+    shutil.copytree(picture_folder, more)
+    shutil.copy(picture_folder / "green" / "1.png", more / "green" / "0.png")  # another picture than its namesake's
+    first = lodisc("index", "add", catalogue, "--images", more)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "1 rejected" in first.stdout
+    assert f"its id 'green/0.png' is that of another picture, {picture_folder / 'green' / '0.png'}" in first.stdout
+    assert "1 of those have the id of an item from another place" in first.stdout
+    added = lodisc("index", "add", catalogue, "--images", more, "--prefix", "more/")
+    assert "12 copies of known content" in added.stdout
+    assert "0 rejected" in added.stdout
+    with SqliteCatalogue.open(catalogue) as opened:
+        assert opened.stats().items == 24
+        assert opened.get("more/green/0.png").labels == {"label": "green"}
+
+
 def test_search_for_people_says_the_name_and_the_domain(catalogue, picture_folder):
     done = lodisc("search", catalogue, picture_folder / "green" / "1.png")
     assert "green (label)" in done.stdout

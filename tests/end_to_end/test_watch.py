@@ -10,6 +10,7 @@ import pytest
 from pictures import drawn, file_bytes
 
 from index.sqlite_catalogue import SqliteCatalogue
+from lodisc.commands.index_building import _until_told
 
 
 def watching(catalogue, photos, bundle, *more):
@@ -36,6 +37,23 @@ def wait_for_line(process, text):
         if text in line:
             return
     raise AssertionError(process.communicate())
+
+
+def test_signals_that_are_ignored_stay_ignored():
+    """As in a shell's background, where Ctrl-C is meant for others; a second one too, once the run was told to end."""
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with _until_told() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert not stop.is_set()
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.is_set()
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == usual[signal.SIGTERM]
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def test_what_comes_changes_and_goes_is_taken_in(tmp_path, tiny_bundle, picture_folder):

@@ -25,9 +25,11 @@ from index.estimate import estimate
 from index.prepared import new_item, prepared_if_known
 from index.snapshot import newest_snapshot
 from index.sources.picture import PictureFacts
+from index.sources.prefixed import PrefixedSource
 from index.sources.reading import read_source
 from index.sqlite_catalogue import SqliteCatalogue
 from index.verification import verify
+from service.key_file import KEYS_NAME
 
 
 @pytest.fixture
@@ -300,6 +302,24 @@ def test_the_next_run_rebuilds_a_damaged_snapshot(index, picture_folder, damage)
         assert (catalogue.stats().snapshot_items, catalogue.stats().tail_items) == (12, 0)
 
 
+@pytest.mark.parametrize("name", [KEYS_NAME, f"{KEYS_NAME}.lock", f"{KEYS_NAME}.x3f_9a2b", CALIBRATION_NAME])
+def test_what_is_left_of_a_catalogue_beside_its_database_is_in_nobodys_way(index, picture_folder, name):
+    index.path.mkdir()
+    (index.path / name).write_text('{"version": 3, "encoder_id": "another"}')
+    assert index(picture_folder).encoded == 12
+    # Keys let the same people in; a calibration was fitted on other items.
+    assert (index.path / name).exists() == (name != CALIBRATION_NAME)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"version": 1, "camera_matrix": []}', "spoilt"])
+def test_a_file_of_somebody_else_that_is_called_as_one_of_ours_is_left_alone(index, picture_folder, content):
+    index.path.mkdir()
+    (index.path / CALIBRATION_NAME).write_text(content)
+    with pytest.raises(CatalogueError, match=f"is not a catalogue: there is '{CALIBRATION_NAME}' in it"):
+        index(picture_folder)
+    assert (index.path / CALIBRATION_NAME).read_text() == content
+
+
 @pytest.mark.parametrize("left", ["nothing", "folder", "partial database", "whole database and the partial"])
 def test_a_run_killed_while_it_made_the_catalogue_leaves_nothing_in_the_way(index, picture_folder, left):
     if left == "whole database and the partial":
@@ -365,6 +385,100 @@ def test_an_id_in_two_shards_is_one_item_and_a_rejected_row(index, tmp_path):
     assert f"tar://1.png::file://{tmp_path / 'a.tar'}" in reasons[f"tar://1.png::file://{tmp_path / 'b.tar'}"]
     with opened(index) as catalogue:
         assert catalogue.get("1.png").source == f"tar://1.png::file://{tmp_path / 'a.tar'}"
+
+
+def day(tmp_path, name, kind, seed):
+    """A source of one picture, whose id is the same every day."""
+    folder, data = tmp_path / name, file_bytes(drawn((10, 200, 30), seed))
+    folder.mkdir(exist_ok=True)
+    if kind == "folder":
+        (folder / "IMG_0.png").write_bytes(data)
+        return folder
+    if kind == "tar":
+        write_tar(folder / "0.tar", [("IMG_0.png", data)])
+        return folder / "0.tar"
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [{"id": "IMG_0.png", "image": data}]
+    if kind == "parquet, a row further down":
+        rows.insert(0, {"id": "another", "image": data})
+    pq.write_table(pa.Table.from_pylist(rows), folder / "0.parquet")
+    return folder / "0.parquet"
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "parquet"])
+def test_a_source_beside_others_replaces_no_item_of_theirs(index, tmp_path, kind):
+    one, other = day(tmp_path, "day1", kind, 1), day(tmp_path, "day2", kind, 2)
+    index(one)
+    with opened(index) as catalogue:
+        first = catalogue.get("IMG_0.png")
+    report = index(other, prune=None, keep_taken=True)
+    assert (report.encoded, report.num_rejected, report.num_id_taken) == (0, 1, 1)
+    ((location, reason),) = csv.reader((index.path / "rejected.csv").read_text().splitlines()[1:])
+    assert str(other) in location
+    assert first.source in reason
+    assert "--prefix" in reason
+    with opened(index) as catalogue:
+        assert catalogue.get("IMG_0.png") == first
+    # What has changed at its own place is taken in, and what is the same picture elsewhere.
+    day(tmp_path, "day1", "parquet, a row further down" if kind == "parquet" else kind, 2)
+    report = index(one, prune=None, keep_taken=True)
+    assert (report.encoded, report.num_rejected) == (1, 0)
+    assert (report := index(other, prune=None, keep_taken=True)).relabelled == 1
+    assert report.num_rejected == 0
+    # A run that brings the catalogue up to date replaces as ever.
+    day(tmp_path, "day1", kind, 3)
+    assert index(one).encoded == 1
+
+
+def test_a_source_that_has_moved_gives_its_pictures_their_new_place(index, picture_folder, tmp_path):
+    index(picture_folder)
+    moved = picture_folder.rename(tmp_path / "moved")
+    report = index(moved, prune=None, keep_taken=True)
+    assert (report.relabelled, report.num_rejected) == (12, 0)
+    with opened(index) as catalogue:
+        assert catalogue.get("red/0.png").source == str(moved / "red" / "0.png")
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_another_way_to_the_same_place_is_no_other_place(index, tmp_path, kind):
+    one = day(tmp_path, "day1", kind, 1)
+    index(one)
+    (tmp_path / "link").symlink_to(tmp_path / "day1")
+    for seed, way in ((2, tmp_path / "link"), (3, tmp_path / "link" / ".." / "day1")):
+        day(tmp_path, "day1", kind, seed)
+        report = index(way / one.relative_to(tmp_path / "day1"), prune=None, keep_taken=True)
+        assert (report.encoded, report.num_rejected) == (1, 0)
+
+
+def test_labels_and_metadata_of_the_same_picture_of_another_source_are_kept(index, tmp_path):
+    """A folder says less of a picture than the table that it was taken in by."""
+    day(tmp_path, "day1", "folder", 1)
+    day(tmp_path, "day2", "folder", 1)
+    table = tmp_path / "day1" / "list.csv"
+    table.write_text("path,label,year\nIMG_0.png,alba,2019\n")
+    index(table)
+    with opened(index) as catalogue:
+        first = catalogue.get("IMG_0.png")
+    assert first.labels == {"label": "alba"}
+    report = index(tmp_path / "day2", prune=None, keep_taken=True)
+    assert (report.num_rejected, report.num_id_taken) == (1, 1)
+    assert "that of the same picture with other labels or metadata" in report.rejected[0][1]
+    with opened(index) as catalogue:
+        assert catalogue.get("IMG_0.png") == first
+    # Of its own file the labels may change.
+    table.write_text("path,label,year\nIMG_0.png,rubra,2019\n")
+    assert index(table, prune=None, keep_taken=True).relabelled == 1
+
+
+def test_a_prefix_lets_pictures_of_two_sources_stay(index, tmp_path):
+    one, other = day(tmp_path, "day1", "folder", 1), day(tmp_path, "day2", "folder", 2)
+    index(one)
+    with opened(index) as catalogue:
+        source = PrefixedSource(read_source(other), "day2/")
+        report = build(catalogue, ImageEncoder(index.bundle), source, prune=None, keep_taken=True, quiet=True)
+        assert (source.num_pictures, report.encoded, report.num_rejected) == (1, 1, 0)
+        assert set(catalogue.ids()) == {"IMG_0.png", "day2/IMG_0.png"}
+        assert catalogue.get("day2/IMG_0.png").source == str(other / "IMG_0.png")
 
 
 def test_what_may_be_in_an_unreadable_part_is_not_pruned(index, tmp_path):

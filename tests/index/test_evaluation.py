@@ -89,6 +89,27 @@ def test_figures_are_those_of_a_naive_loop_at_every_rank(catalogue, monkeypatch)
                 assert row.rank_1 == pytest.approx(sum(pair[1] == row.label for pair in of_label) / len(of_label))
 
 
+def test_a_name_under_two_others_is_two_labels_as_for_a_search(catalogue):
+    """The figures are those of a catalogue in which no name is there twice."""
+    vectors = clustered(60, clusters=4)
+    genera = ["Rosa", "Lilium", "Rosa", "Lilium"]
+    told = []
+    for twice in (False, True):
+        for number, vector in enumerate(vectors):
+            genus = genera[number % 4] if number % 7 else genera[(number + 1) % 4]
+            name = "alba" if number % 4 < 2 else "rubra"
+            labels = {"species": name if twice else f"{name} ({genus})", "genus": genus}
+            catalogue.put([replace(item_of(f"i{number}", vector), labels=labels, content_hash=f"{number:064}")])
+        told.append(evaluate_catalogue(catalogue, k=5, quiet=True))
+    by_name, twice = (evaluation.ranks[0] for evaluation in told)
+    assert twice.items == by_name.items
+    assert set(twice.items) == {"alba (Rosa)", "alba (Lilium)", "rubra (Rosa)", "rubra (Lilium)"}
+    assert twice.figures == by_name.figures
+    assert twice.figures["rank_1"].value < 1
+    assert twice.pairs() == by_name.pairs()
+    assert class_rows(twice) == class_rows(by_name)
+
+
 def test_copies_are_neither_questions_nor_answers(catalogue):
     items = fill(catalogue)
     without = evaluate_catalogue(catalogue, quiet=True)

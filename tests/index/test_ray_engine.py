@@ -48,9 +48,9 @@ def division():
 def index(tmp_path, tiny_bundle, division):
     bundle = Bundle.open(tiny_bundle)
 
-    def run(source, **options):
+    def run(source, keep_taken=False, **options):
         with open_for_build(tmp_path / "by_ray", bundle) as catalogue:
-            engine = RayEngine(catalogue, bundle, "fp32", division, batch_size=4)
+            engine = RayEngine(catalogue, bundle, "fp32", division, batch_size=4, keep_taken=keep_taken)
             return fill(catalogue, engine, read_source(source), quiet=True, **options)
 
     run.path, run.bundle = tmp_path / "by_ray", bundle
@@ -108,6 +108,16 @@ def test_a_source_is_gone_through_in_windows(index, mixed_folder, monkeypatch):
     report = index(mixed_folder)
     assert (report.total, report.encoded, report.reused, report.num_rejected) == (15, 12, 1, 2)
     assert len(everything(index.path, index.bundle)) == 13
+
+
+def test_a_source_beside_others_replaces_no_item_of_theirs(index, tmp_path):
+    for name, seed in (("day1", 1), ("day2", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "IMG_0.png").write_bytes(file_bytes(drawn((10, 200, 30), seed)))
+    index(tmp_path / "day1")
+    report = index(tmp_path / "day2", prune=None, keep_taken=True)
+    assert (report.encoded, report.num_rejected, report.num_id_taken) == (0, 1, 1)
+    assert everything(index.path, index.bundle)["IMG_0.png"][0].source == str(tmp_path / "day1" / "IMG_0.png")
 
 
 def test_pictures_within_tables_are_sent(index, mixed_folder, tmp_path):

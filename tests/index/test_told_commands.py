@@ -12,6 +12,7 @@ from index.build import build, open_for_build
 from index.sources.reading import read_source
 from index.sqlite_catalogue import SqliteCatalogue
 from index.verification import verify
+from lodisc.cli import main
 from lodisc.commands.index_stats import _stats_text
 
 
@@ -63,3 +64,10 @@ def test_no_bundle(tmp_path):
     with pytest.raises(BundleNotFoundError) as told:
         Bundle.open(tmp_path / "my bundle")
     assert str(tmp_path / "my bundle") in words_after("lodisc export", told.value.message.replace("project's", ""))
+
+
+def test_what_comes_after_a_build(path, picture_folder, tiny_bundle, capsys):
+    assert main(["index", "build", str(path), "--images", str(picture_folder), "--bundle", str(tiny_bundle)]) == 0
+    printed = capsys.readouterr().out
+    for command in ("lodisc search", "lodisc serve"):
+        assert str(path) in words_after(command, printed)

@@ -128,6 +128,18 @@ def test_a_recipe_that_reads_labels_needs_packs_that_hold_them(packs):
         start(packs, replace(RECIPE, holdout=0.4))
 
 
+def test_the_name_of_a_set_is_no_rank_of_its_labels(tmp_path):
+    """It stands as a folder above them, where a second weight would take pictures of one set for one kind."""
+    labelled = replace(RECIPE, supervision="labels", rank_weights=(1.0, 0.5))
+    for name in ("fields", "meadows"):
+        write_picture_folder(tmp_path / "data" / name / "train")
+    packs = tmp_path / "work" / "packs"
+    pack_sets(find_sets(tmp_path / "data"), PackSettings(short_side=48, labelled=True), packs)
+    with pytest.raises(ConfigError, match="rank_weights has 2 weights, but the labels .* are 1 folder deep"):
+        start(packs, labelled)
+    assert start(packs, replace(labelled, rank_weights=(1.0,))).step == 12
+
+
 def test_the_epochs_fit_the_time_and_stay_when_it_is_resumed(packs):
     work = packs.parent
     start(packs, minutes=0.02)

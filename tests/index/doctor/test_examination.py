@@ -20,6 +20,7 @@ from index.sqlite_catalogue import SqliteCatalogue
 from lodisc.cli import main
 
 NUM_SPECIES, NUM_EACH = 12, 20
+GENERA = ("G0", "G1", "G2")
 
 
 def unit(vector):
@@ -194,6 +195,55 @@ def test_two_labels_on_one_kind_of_thing_cannot_be_told_apart(catalogue):
     assert found(catalogue, "confusable") == []
 
 
+@pytest.mark.parametrize("other", ["s0", "s99"])
+def test_labels_that_become_one_are_under_one_coarser_label(catalogue, other):
+    """Whether they are called the same, under two genera, or have names of their own."""
+    items = [
+        replace(item, labels={"species": other, "genus": "G 99"})
+        if item.labels["species"] == "s0" and number % 24
+        else item
+        for number, item in enumerate(clean_items(num_each=40))
+    ]
+    catalogue.put(items)
+    ids = [f"s0/{number:03}.jpg" for number in range(0, NUM_SPECIES * 40, NUM_SPECIES)]
+    (finding,) = found(catalogue, "confusable", kinds=["confusable"])
+    shown = {"s0": {"s0 (G0)", "s0 (G 99)"}, "s99": {"s0", "s99"}}
+    assert set(finding.labels) == shown[other]
+    mend(finding)
+    assert len({tuple(catalogue.get(one).labels.items()) for one in ids}) == 1
+    assert catalogue.count('species == "s0" or species == "s99"') == 40
+    assert found(catalogue, "confusable", kinds=["confusable"]) == []
+
+
+def named_alba(items, *species):
+    """Items of some species whose names are the same, under their own genera."""
+    return [
+        replace(item, labels=item.labels | {"species": "alba"}) if item.labels["species"] in species else item
+        for item in items
+    ]
+
+
+def test_a_name_under_two_genera_is_two_labels(catalogue):
+    """A picture of the one under the other is found at the rank at which it is wrong; too few of one are few."""
+    items = named_alba(clean_items(), "s0", "s5", "s9")
+    catalogue.put(items)
+    assert examine(catalogue, quiet=True).findings == ()
+    catalogue.put([replace(items[5], labels={"species": "alba", "genus": "G0"})])
+    (finding,) = found(catalogue, "mislabelled")
+    assert (finding.ids, finding.rank) == ((items[5].id,), "species")
+    assert finding.labels == ("alba (G0)", "alba (G1)")
+    mend(finding)
+    assert catalogue.get(items[5].id).labels == {"species": "alba", "genus": "G1"}
+    of_genus = {
+        genus: [item for item in items if item.labels == {"species": "alba", "genus": genus}] for genus in GENERA
+    }
+    catalogue.delete([item.id for genus, num in zip(GENERA, (10, 1, 1), strict=True) for item in of_genus[genus][num:]])
+    few = found(catalogue, "small-label")
+    assert [finding.labels for finding in few] == [("alba (G1)",), ("alba (G2)",)]
+    assert "1 pictures of the species alba (G1)" in few[0].text
+    assert "more-pictures/G1/alba/" in few[0].text
+
+
 def test_a_label_with_too_few_items_is_mended_with_pictures(catalogue, tmp_path, monkeypatch):
     items = [item for item in clean_items() if item.labels["species"] != "s5" or item.id.startswith("s5/005")]
     catalogue.put(items)
@@ -208,6 +258,43 @@ def test_a_label_with_too_few_items_is_mended_with_pictures(catalogue, tmp_path,
     mend(finding)
     assert catalogue.count('species == "s5"') == 4
     assert found(catalogue, "small-label") == []
+
+
+def test_folders_of_a_catalogue_without_ranks_give_label_and_group(tmp_path, tiny_bundle, monkeypatch):
+    """Of a group too, which is no folder by itself: pictures right in it would have it for a label."""
+    items = [
+        replace(item, labels=dict(zip(("label", "group"), item.labels.values(), strict=True))) for item in clean_items()
+    ]
+    alone = next(item for item in items if item.labels["label"] == "s5")
+    items = [item for item in items if item.labels["group"] != "G1"] + [alone]
+    with SqliteCatalogue.create(tmp_path / "catalogue", Bundle.open(tiny_bundle)) as catalogue:
+        catalogue.put(items)
+        few = {finding.rank: finding for finding in found(catalogue, "small-label")}
+        assert few["label"].text.endswith(" into more-pictures/G1/s5/")
+        assert few["group"].text.endswith(" into more-pictures/G1/LABEL/, with their own names for LABEL")
+        monkeypatch.chdir(tmp_path)
+        for label, seed in (("s5", 0), ("s6", 3)):
+            folder = tmp_path / "more-pictures" / "G1" / label
+            folder.mkdir(parents=True)
+            for number in range(3):
+                drawn(1000 + seed + number).save(folder / f"{number}.png")
+        mend(few["group"])
+        assert catalogue.count('group == "G1"') == 7
+        assert catalogue.count('label == "s5"') == 4
+        assert catalogue.count('label == "G1"') == 0
+
+
+def test_what_no_folder_says_is_taken_in_by_a_table(catalogue, tmp_path, monkeypatch):
+    items = clean_items()
+    catalogue.put([replace(items[0], labels=items[0].labels | {"colour": "red"}), *items[1:]])
+    catalogue.put([replace(item, labels=item.labels | {"colour": "blue"}) for item in items[1:]])
+    (finding,) = found(catalogue, "small-label")
+    assert "into more-pictures.csv, with columns path and colour" in finding.text
+    monkeypatch.chdir(tmp_path)
+    drawn(1000).save(tmp_path / "new.png")
+    (tmp_path / "more-pictures.csv").write_text("path,colour\nnew.png,red\n")
+    mend(finding)
+    assert catalogue.get("new.png").labels == {"colour": "red"}
 
 
 def test_an_item_far_from_everything_is_an_outlier(catalogue):
@@ -295,7 +382,7 @@ def test_commands_reach_a_shell_as_they_are_meant(tmp_path):
     assert shell_words(mending.relabel(NASTY, {"common name": "it's -x"}, ["a b"])) == [
         *index, "relabel", catalogue, f"--filter=id in ({quoted})", "--set", "common name=it's -x", "--unset=a b",
     ]  # fmt: skip
-    assert shell_words(mending.rename("common ]name", NASTY, "$x")) == [
+    assert shell_words(mending.rename("common ]name", NASTY, {"common ]name": "$x"})) == [
         *index, "relabel", catalogue, "--filter", f"[common ]]name] in ({quoted})", "--set", "common ]name=$x",
     ]  # fmt: skip
     assert shell_words(mending.add("more pictures")) == [*index, "add", catalogue, "--images", "more pictures"]
@@ -312,11 +399,11 @@ def test_commands_with_the_oddest_names_do_what_they_say(catalogue):
     run(mending.relabel(NASTY[:5], {"common ]name": "it's -x"}, ["in"]))
     assert [catalogue.get(name).labels for name in NASTY[:5]] == [{"common ]name": "it's -x"}] * 5
     run(mending.relabel(NASTY[2:5], {"common ]name": "z"}))
-    run(mending.rename("in", NASTY[5:], "--new"))
+    run(mending.rename("in", NASTY[5:], {"in": "--new"}))
     assert {tuple(catalogue.get(name).labels.items()) for name in NASTY[5:]} == {
         (("common ]name", "x"), ("in", "--new"))
     }
-    run(mending.rename("common ]name", ["x"], "w"))
+    run(mending.rename("common ]name", ["x"], {"common ]name": "w"}))
     assert catalogue.get(NASTY[6]).labels["common ]name"] == "w"
     run(mending.remove(NASTY))
     assert catalogue.count() == 0

@@ -10,7 +10,7 @@ from index.doctor.confusable_labels import find_pairs
 from index.doctor.duplicates import close_pairs, find_groups
 from index.doctor.neighbours import NOBODY, Neighbours
 from index.doctor.outliers import deviations, find_outliers
-from index.doctor.ranks_together import consistent_change
+from index.doctor.ranks_together import consistent_change, names_of_two
 from index.doctor.same_picture import SAME, correlation
 from index.doctor.small_labels import MANY, how_many_do
 from index.doctor.spelling import find_spellings
@@ -186,6 +186,26 @@ def test_coarser_labels_follow_and_finer_ones_that_cannot_be_go():
         "genus": np.array([0, 0, 0, 1, 1, 1], np.int32),
         "colour": np.array([0, 1, 2, 0, 1, 2], np.int32),
     }
-    assert consistent_change(codes, 0, "species", 1) == ({"species": 1, "genus": 1}, [])
-    assert consistent_change(codes, 0, "genus", 1) == ({"genus": 1}, ["species"])
-    assert consistent_change(codes, 0, "colour", 1) == ({"colour": 1}, [])
+    assert consistent_change(codes, 0, "species", 1, codes) == ({"species": 1, "genus": 1}, [])
+    assert consistent_change(codes, 0, "genus", 1, codes) == ({"genus": 1}, ["species"])
+    assert consistent_change(codes, 0, "colour", 1, codes) == ({"colour": 1}, [])
+
+
+def test_a_name_is_of_two_labels_if_its_items_do_not_agree_on_what_is_above():
+    def genera_of(*counts):
+        genus = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
+        names = {"species": ["alba"], "genus": [f"G{number}" for number in range(len(counts))]}
+        codes = {"species": np.zeros(len(genus), np.int32), "genus": genus}
+        return names_of_two(names, codes, ("species", "genus"))["species"]
+
+    assert genera_of(10, 10) == genera_of(8, 2) == genera_of(3, 0, 3) == {"alba"}
+    assert genera_of(18, 2) == genera_of(19, 1) == genera_of(5, 0) == set()
+    assert genera_of(3, 1) == set()  # one item with a wrong genus
+    assert genera_of(17, 2) == {"alba"}
+
+
+def test_a_finer_label_that_may_be_of_the_new_coarser_one_stays():
+    classes = {"species": np.array([0, 0, 0, 1, 1, 1], np.int32), "genus": np.array([0, 0, 0, 1, 1, 1], np.int32)}
+    by_name = {"species": np.zeros(6, np.int32), "genus": classes["genus"]}
+    assert consistent_change(classes, 0, "genus", 1, by_name) == ({"genus": 1}, [])
+    assert consistent_change(classes, 0, "species", 1, by_name) == ({"species": 1, "genus": 1}, [])

@@ -136,6 +136,28 @@ def test_faults_of_the_table_come_before_the_run(tmp_path, columns, ranks, messa
         read_source(tmp_path / "x.parquet", ranks)
 
 
+def test_shards_of_one_name_that_would_have_the_same_ids(tmp_path):
+    for shard in ("s0", "s1"):
+        (tmp_path / shard).mkdir()
+        write(tmp_path / shard / "train.parquet", {"image": [b"a"]})
+    with pytest.raises(SourceError, match="column id") as told:
+        read_source(str(tmp_path / "{s0,s1}" / "train.parquet"))
+    assert str(tmp_path / "s0") in str(told.value)
+    assert str(tmp_path / "s1") in str(told.value)
+    assert "--prefix" in str(told.value)
+    write(tmp_path / "s1" / "train.parquet", {"image": [b"a", b"b"], "id": ["s1", None]})
+    write(tmp_path / "s0" / "train.parquet", {"image": [b"a", b"b"]})
+    with pytest.raises(SourceError, match="'train.parquet#1'"):  # of a row without one, and of the other shard's rows
+        read_source(str(tmp_path / "{s0,s1}" / "train.parquet"))
+    write(tmp_path / "s0" / "train.parquet", {"image": [b"a"]})
+    found = read_source(str(tmp_path / "{s0,s1}" / "train.parquet"))
+    assert [picture.facts.id for picture in found] == ["train.parquet#0", "s1", "train.parquet#1"]
+    for shard in ("s0", "s1"):
+        write(tmp_path / shard / "train.parquet", {"image": [b"a"], "id": [shard]})
+    found = read_source(str(tmp_path / "{s0,s1}" / "train.parquet"))
+    assert [picture.facts.id for picture in found] == ["s0", "s1"]
+
+
 def test_what_is_no_parquet_file(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(SourceError, match="cannot be read as a Parquet file") as caught:
