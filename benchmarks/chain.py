@@ -19,7 +19,7 @@ from lodisc.insects.specimens import write_specimens
 
 RESULT = Path(__file__).parent / "results" / "chain.json"
 COMMANDS = (
-    "lodisc train quick --data photos/train --out run --epochs 12",
+    "lodisc train quick --data photos/train --out run",
     "lodisc export run --out bundle",
     "lodisc index build catalogue --images photos/train --bundle bundle",
     "lodisc index stats catalogue",

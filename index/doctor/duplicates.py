@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from index.doctor.neighbours import NOBODY, Neighbours
 
-# A copy is nearer than this share of the usual distance to the fifth neighbour. Measured as in `same_picture`, copies
-# lie at a hundredth to a tenth of it, so that this only saves looking at thumbnails.
-CLOSE = 0.4
+# A copy is nearer than this share of the usual distance to the fifth neighbour. Measured as in `same_picture`, most
+# copies lie at a hundredth to a tenth of it, but up to two thirds where there are several photographs of everything. So
+# this only saves looking at thumbnails: about one pair an item is left, or less.
+CLOSE = 0.7
 LOOKED_AT = 5  # neighbours of an item
 
 

@@ -31,7 +31,7 @@ one by one where they are named: train and evaluate need torch, numpy, Pillow an
 
 examples:
   lodisc default-encoder --data sets/ --out encoder/ --minutes 20
-  lodisc default-encoder --data sets/ --out encoder/ --recipe quick --epochs 30 --parts
+  lodisc default-encoder --data sets/ --out encoder/ --recipe quick --parts
   lodisc default-encoder --data sets/ --out encoder/ --sets cars grocery --train-gallery grocery --packs 2
 
 training elsewhere:
