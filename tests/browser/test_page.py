@@ -9,7 +9,7 @@ from service.openapi import description
 
 def test_a_picture_is_chosen_and_answered(page: Page) -> None:
     expect(page.locator("#facts")).to_contain_text("16 pictures")
-    expect(page.locator("#note")).to_contain_text("trained on")
+    expect(page.locator("#note")).to_contain_text("This encoder knows nothing; ")
     page.set_input_files("#files", files=[picture_file()])
     cards = page.locator(".card")
     expect(cards).to_have_count(12)
