@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -72,15 +73,16 @@ def prepared_if_known(
         facts: of the picture.
         content_hash: of its file.
         keep_taken: an item with its id that came from another place is not to be replaced: it may only get a new place,
-            if content, labels and metadata are the same.
+            if content, labels and metadata are the same and the old place is no more.
 
     Raises:
         IdTakenError: there is such an item with something else, and `keep_taken` was said.
     """
     known = catalogue.get(facts.id)
     same_content = known is not None and known.content_hash == content_hash
+    of_another_place = known is not None and not _is_at(known, facts, same_content=same_content)
     loses = known is not None and not (same_content and _says(known, facts))
-    if keep_taken and known is not None and loses and not _same_file(known.source, printable(facts.location)):
+    if keep_taken and known is not None and of_another_place and loses:
         theirs = "the same picture with other labels or metadata" if same_content else "another picture"
         raise IdTakenError(
             f"its id {facts.id!r} is that of {theirs}, {known.source or 'of no known place'}, which is kept; give the "
@@ -88,6 +90,9 @@ def prepared_if_known(
             "is to be replaced, as after a move, remove that item first: lodisc index remove CATALOGUE ID"
         )
     if known is not None and same_content and _is_as(known, facts):
+        return Prepared(facts, "unchanged")
+    # Else a later change of this picture would be taken for one of the other source's.
+    if keep_taken and known is not None and of_another_place and _may_be_there(known.source):
         return Prepared(facts, "unchanged")
     stored = catalogue.by_content(content_hash)
     if stored is None:
@@ -98,6 +103,20 @@ def prepared_if_known(
 def _place(location: str) -> str:
     """Where a picture is, without the query of a URL: signed ones are new each time, and are no other place."""
     return re.sub(r"\?[^#]*", "", location) if is_url(location) else location
+
+
+def _is_at(item: Item, facts: PictureFacts, *, same_content: bool) -> bool:
+    """Whether an item came from where a picture is: of URLs with another query, only if that has its content."""
+    location = printable(facts.location)
+    return _same_file(item.source, location) or (same_content and _place(item.source) == _place(location))
+
+
+def _may_be_there(location: str) -> bool:
+    """Whether a picture may still be where it was: only of this machine's files it can be said that they are gone."""
+    _, of_machine, path = location.rpartition("file://")
+    if not location or (is_url(location) and not of_machine):
+        return True
+    return any(Path(one).exists() for one in (path, path.partition("#")[0]))
 
 
 def _same_file(one: str, other: str) -> bool:
@@ -115,8 +134,7 @@ def _real(location: str) -> str:
 
 def _file(location: str) -> str:
     """The place without the row of a Parquet file: its rows may be others once some were put in or taken out."""
-    place = _place(location)
-    return re.sub(r"(?<=\.parquet)#\d+$", "", place, flags=re.IGNORECASE)
+    return re.sub(r"(?<=\.parquet)#\d+$", "", location, flags=re.IGNORECASE)
 
 
 def pixels_and_thumbnail(data: bytes, preprocessing: Preprocessing) -> tuple[NDArray[np.uint8], bytes]:

@@ -16,6 +16,11 @@ def ranks_above(declared: Sequence[str]) -> dict[str, str]:
     return dict(pairwise(declared))
 
 
+def coarser_ranks(declared: Sequence[str], rank: str) -> Sequence[str]:
+    """The declared ranks above one, which may be none of them."""
+    return declared[declared.index(rank) + 1 :] if rank in declared else ()
+
+
 def find_homonyms(all_labels: Iterable[Mapping[str, str]], declared: Sequence[str]) -> Homonyms:
     """For each declared rank the names that stand under at least two names of the next one."""
     pairs = ranks_above(declared).items()

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from index.answers.lineages import ranks_above
+from index.answers.lineages import coarser_ranks, ranks_above
 from index.doctor.confusable_labels import find_pairs
 from index.doctor.examined import SHOWN, Examined
 from index.doctor.findings import CONFUSABLE, SMALL_LABEL, SPELLING, Finding
+from index.doctor.items import DoctorItems
 from index.doctor.ranks_together import what_follows
 from index.doctor.small_labels import how_many_do
 from index.doctor.source_folder import folder_of
 from index.doctor.spelling import find_spellings
+from index.evaluation_items import NONE
+from index.sources.picture import DEFAULT_RANKS
 
 MORE = "more-pictures"  # the folder that a person is asked to fill
 
@@ -49,16 +52,28 @@ def confusable(examined: Examined, rank: str) -> Iterator[Finding]:
 
 def _merging(examined: Examined, rank: str, kept: int, other: int) -> str:
     """The command that makes one label of two: the items of the other one are under what the kept one is under."""
-    items = examined.items
-    codes_N = items.class_codes[rank]
-    labels = {rank: items.classes[rank][kept][0]}
-    for coarser, follows in what_follows(items.class_codes, rank, kept).items():
-        if (items.class_codes[coarser][codes_N == other] != follows).any():
-            labels[coarser] = items.classes[coarser][follows][0]
-    above, name = ranks_above(items.ranks).get(rank), items.classes[rank][other][0]
-    if above is None or name not in items.homonyms.get(rank, ()):
+    items, names = examined.items, examined.items.classes[rank]
+    homonyms = items.homonyms.get(rank, frozenset())
+    if names[kept][0] in homonyms and names[kept][1] is None:
+        kept, other = other, kept  # under nothing, its name would be one more label below the other's parent
+    labels = {rank: names[kept][0]}
+    for coarser in coarser_ranks(items.ranks or DEFAULT_RANKS, rank):
+        if coarser in items.class_codes:
+            labels |= _made_one(items, rank, coarser, kept, other)
+    above, name = ranks_above(items.ranks).get(rank), names[other][0]
+    if above is None or name not in homonyms:
         return examined.mending.rename(rank, [name], labels)
-    return examined.mending.rename(rank, [name], labels, under=(above, items.classes[rank][other][1]))
+    return examined.mending.rename(rank, [name], labels, under=(above, names[other][1]))
+
+
+def _made_one(items: DoctorItems, rank: str, coarser: str, kept: int, other: int) -> dict[str, str]:
+    """What the other label's items need at a coarser rank to have what most of the kept one's have."""
+    codes_N, coarser_N = items.class_codes[rank], items.class_codes[coarser]
+    of_kept = coarser_N[(codes_N == kept) & (coarser_N != NONE)]
+    if not len(of_kept):
+        return {}
+    most = int(np.bincount(of_kept).argmax())
+    return {coarser: items.classes[coarser][most][0]} if (coarser_N[codes_N == other] != most).any() else {}
 
 
 def small(examined: Examined, rank: str) -> Iterator[Finding]:

@@ -27,4 +27,4 @@ def folder_of(labels: Mapping[str, str], rank: str, declared: Sequence[str]) -> 
         labels[order[place]] if place >= own and order[place] in labels else order[place].upper()
         for place in reversed(places)
     ]
-    return None if any("/" in name or name in (".", "..") for name in folders) else folders
+    return None if any("/" in name or name.startswith(".") for name in folders) else folders

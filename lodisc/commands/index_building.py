@@ -61,11 +61,12 @@ Add the pictures of another source; nothing that is there already is removed.
 Ids are paths relative to a source, so two sources may have the same ones. An item from another place is kept as it is:
 another picture with its id, or the same picture with other labels or metadata, is listed in CATALOGUE/rejected.csv.
 --prefix gives all ids of the source another beginning, so that both stay; give the same one whenever that source is
-added again.
+added again. `lodisc index build --prune` and `lodisc index verify --source` know nothing of it: the first deletes what
+its own source does not have, the second looks for pictures by ids without it.
 
 What has changed at its own place is brought up to date. A source that has moved may be added where it is now: its items
-get their new place. Pictures that have changed on the way are listed as well; `lodisc index build` with the new place
-takes them in, if the source was added without --prefix.
+get their new place, once they are gone from the old one. Pictures that have changed on the way are listed as well;
+`lodisc index build` with the new place takes them in, if the source was added without --prefix.
 
 examples:
   lodisc index add catalogue/ --images more-photos/
@@ -84,7 +85,9 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: in the folder CATALOGUE, or where it has them already)",
     )  # fmt: skip
     parser.add_argument("--fresh", action="store_true", help="throw the catalogue away and start anew")
-    parser.add_argument("--prune", action="store_true", help="delete items that the source no longer has")
+    parser.add_argument(
+        "--prune", action="store_true", help="delete items that the source does not have, also those of other sources"
+    )
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -162,6 +165,8 @@ def run_build(args: argparse.Namespace) -> int:
 def run_add(args: argparse.Namespace) -> int:
     """Add the pictures of another source."""
     with open_catalogue(args.catalogue) as catalogue:
+        if not args.prefix.isprintable():
+            raise ConfigError(f"--prefix is {args.prefix!a}, which cannot be shown as it is; give plain characters")
         source: Source = PrefixedSource(read_source(args.images, args.ranks or catalogue.ranks), args.prefix)
         bundle = catalogue.find_bundle(args.bundle)
         with engine(args) as fill:

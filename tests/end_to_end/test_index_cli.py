@@ -65,6 +65,8 @@ def test_adding_pictures_of_the_same_names_keeps_both_with_a_prefix(catalogue, p
     added = lodisc("index", "add", catalogue, "--images", more, "--prefix", "more/")
     assert "12 copies of known content" in added.stdout
     assert "0 rejected" in added.stdout
+    refused = lodisc("index", "add", catalogue, "--images", more, "--prefix", "a\nb")
+    assert (refused.returncode, "--prefix is 'a\\nb'" in refused.stderr) == (2, True)
     with SqliteCatalogue.open(catalogue) as opened:
         assert opened.stats().items == 24
         assert opened.get("more/green/0.png").labels == {"label": "green"}

@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import tarfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from threading import Event
@@ -16,7 +17,7 @@ from PIL import Image
 from tiny_encoder import write_tiny_bundle
 
 from encoder.bundle import Bundle
-from encoder.errors import CatalogueError, EncoderMismatchError
+from encoder.errors import CatalogueError, EncoderMismatchError, IdTakenError
 from encoder.image_encoder import ImageEncoder
 from encoder.preprocessing import decode_picture, preprocess
 from index.answers.calibration import CALIBRATION_NAME
@@ -423,11 +424,35 @@ def test_a_source_beside_others_replaces_no_item_of_theirs(index, tmp_path, kind
     day(tmp_path, "day1", "parquet, a row further down" if kind == "parquet" else kind, 2)
     report = index(one, prune=None, keep_taken=True)
     assert (report.encoded, report.num_rejected) == (1, 0)
-    assert (report := index(other, prune=None, keep_taken=True)).relabelled == 1
+    assert (report := index(other, prune=None, keep_taken=True)).unchanged == 1
     assert report.num_rejected == 0
     # A run that brings the catalogue up to date replaces as ever.
     day(tmp_path, "day1", kind, 3)
     assert index(one).encoded == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "parquet"])
+def test_two_sources_that_once_had_one_picture_stay_two(index, tmp_path, kind):
+    one, other = day(tmp_path, "day1", kind, 1), day(tmp_path, "day2", kind, 1)
+    index(one)
+    assert index(other, prune=None, keep_taken=True).unchanged == 1
+    day(tmp_path, "day2", kind, 2)
+    assert index(other, prune=None, keep_taken=True).num_id_taken == 1
+    assert index(one, prune=None, keep_taken=True).unchanged == 1
+
+
+def test_addresses_with_another_query_are_one_place_only_if_they_have_the_same_picture(index, picture_folder):
+    """Signed addresses are new each time, but a query may also say which picture it is."""
+    index(picture_folder)
+    with opened(index) as catalogue:
+        item = catalogue.get("red/0.png")
+        stored = catalogue.by_content(item.content_hash)
+        known = PictureFacts(item.id, "https://h/image?n=0", dict(item.labels), {})
+        catalogue.put([new_item(known, item.content_hash, *stored)])
+        signed = replace(known, location="https://h/image?n=5", labels={"label": "crimson"})
+        assert prepared_if_known(catalogue, signed, item.content_hash, keep_taken=True).kind == "relabelled"
+        with pytest.raises(IdTakenError, match="another picture, https://h/image"):
+            prepared_if_known(catalogue, signed, "0" * 64, keep_taken=True)
 
 
 def test_a_source_that_has_moved_gives_its_pictures_their_new_place(index, picture_folder, tmp_path):

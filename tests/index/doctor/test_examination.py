@@ -215,6 +215,34 @@ def test_labels_that_become_one_are_under_one_coarser_label(catalogue, other):
     assert found(catalogue, "confusable", kinds=["confusable"]) == []
 
 
+def test_ranks_that_the_catalogue_does_not_declare_stay_when_labels_become_one(catalogue):
+    items = [
+        replace(item, labels=item.labels | ({"species": "s99", "site": "B"} if number % 24 else {"site": "A"}))
+        if item.labels["species"] == "s0"
+        else item
+        for number, item in enumerate(clean_items(num_each=40))
+    ]
+    catalogue.put(items)
+    (finding,) = (one for one in found(catalogue, "confusable", kinds=["confusable"]) if one.rank == "species")
+    mend(finding)
+    assert catalogue.count(f'species == "{finding.labels[0]}" and site == "A"') == 20
+    assert catalogue.count(f'species == "{finding.labels[0]}" and site == "B"') == 20
+
+
+def test_a_name_of_two_labels_that_is_under_neither_is_not_the_one_that_stays(catalogue):
+    items = [
+        replace(item, labels={"species": "alba"}) if item.labels["species"] == "s0" and number % 24 else item
+        for number, item in enumerate(named_alba(clean_items(num_each=40), "s5", "s9"))
+    ]
+    catalogue.put(items)
+    (finding,) = found(catalogue, "confusable", kinds=["confusable"])
+    assert set(finding.labels) == {"s0", "alba"}
+    mend(finding)
+    assert catalogue.count('species == "s0" and genus == "G0"') == 40
+    assert catalogue.count('species == "alba" and not exists(genus)') == 0
+    assert found(catalogue, "confusable", kinds=["confusable"]) == []
+
+
 def named_alba(items, *species):
     """Items of some species whose names are the same, under their own genera."""
     return [

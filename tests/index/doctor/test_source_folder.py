@@ -33,6 +33,7 @@ def test_a_picture_in_that_folder_has_the_label_and_the_coarser_ones(declared):
         ({"species": "atalanta"}, "species", ("species", "genus"), ["GENUS", "atalanta"]),
         ({"species": "atalanta", "colour": "red"}, "colour", ("species", "genus"), None),
         ({"label": "and/or"}, "label", (), None),
+        ({"label": ".hidden"}, "label", (), None),
     ],
 )
 def test_folders_of_one_picture(labels, rank, declared, folders):
