@@ -204,7 +204,8 @@ def checkpoint_path(run: Path) -> Path:
     """
     path = run / CHECKPOINT_NAME if run.is_dir() else run
     if not path.is_file():
-        raise ConfigError(f"{run} holds no {CHECKPOINT_NAME}; give the --out folder of a `lodisc train` run")
+        fault = f"holds no {CHECKPOINT_NAME}" if run.is_dir() else "does not exist"
+        raise ConfigError(f"{run} {fault}; give the --out folder of a `lodisc train` run")
     return path
 
 

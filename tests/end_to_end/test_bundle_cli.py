@@ -157,7 +157,7 @@ def test_register_in_bentoml_s_store_and_serve_from_there(folder, tmp_path):
         (["RUN", "--num-pictures", "1"], "--num-pictures is 1"),
         (["RUN", "--prune", "half"], "--prune is 'half'"),
         (["RUN", "--figures", "nothing.json"], "--figures nothing.json is not readable"),
-        (["nowhere"], "nowhere holds no checkpoint.safetensors"),
+        (["nowhere"], "nowhere does not exist; give the --out folder"),
         (["--init", "nothing.pth"], "initial weights nothing.pth do not exist"),
         (["--init", "BROKEN", "--encoder", "nano"], "is not a readable file of weights"),
         (["--init", "RUN", "--encoder", "nano"], "is of a run of lodisc train; export it by `lodisc export"),
