@@ -231,7 +231,7 @@ def test_ranks_that_the_catalogue_does_not_declare_stay_when_labels_become_one(c
 
 def test_a_name_of_two_labels_that_is_under_neither_is_not_the_one_that_stays(catalogue):
     items = [
-        replace(item, labels={"species": "alba"}) if item.labels["species"] == "s0" and number % 24 else item
+        replace(item, labels={"species": "alba"}) if item.labels["species"] == "s0" and number % 48 else item
         for number, item in enumerate(named_alba(clean_items(num_each=40), "s5", "s9"))
     ]
     catalogue.put(items)
