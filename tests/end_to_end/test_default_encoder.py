@@ -214,7 +214,7 @@ def test_figures_of_another_checkpoint_are_refused(work, tmp_path, capsys):
         (("cook",), "cook is no stage; the stages are pack, train, evaluate, export"),
         (("pack",), "the stage pack needs pictures; name them with --data DIR"),
         ((), "holds no packs.json; pack pictures with --data DIR"),
-        (("evaluate",), "checkpoint.safetensors"),
+        (("evaluate",), "/run does not exist; give the --out folder of a `lodisc train` run"),
         (("--data", "nowhere"), "nowhere does not exist"),
         (("--epochs", "3", "--minutes", "3"), "--epochs and --minutes exclude each other"),
         (("--minutes", "0"), "--minutes is 0.0, expected above 0"),
