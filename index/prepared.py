@@ -80,9 +80,8 @@ def prepared_if_known(
     """
     known = catalogue.get(facts.id)
     same_content = known is not None and known.content_hash == content_hash
-    of_another_place = known is not None and not _is_at(known, facts, same_content=same_content)
-    loses = known is not None and not (same_content and _says(known, facts))
-    if keep_taken and known is not None and of_another_place and loses:
+    others = keep_taken and known is not None and not _is_at(known, facts, same_content=same_content)
+    if others and known is not None and not (same_content and _says(known, facts)):
         theirs = "the same picture with other labels or metadata" if same_content else "another picture"
         raise IdTakenError(
             f"its id {facts.id!r} is that of {theirs}, {known.source or 'of no known place'}, which is kept; give the "
@@ -92,7 +91,7 @@ def prepared_if_known(
     if known is not None and same_content and _is_as(known, facts):
         return Prepared(facts, "unchanged")
     # Else a later change of this picture would be taken for one of the other source's.
-    if keep_taken and known is not None and of_another_place and _may_be_there(known.source):
+    if others and known is not None and _may_be_there(known.source):
         return Prepared(facts, "unchanged")
     stored = catalogue.by_content(content_hash)
     if stored is None:
